@@ -1,7 +1,7 @@
 """Write a parallel corpus of numerals and dates, English to German, from num2words and Babel.
 
 A real, if small, translation task that needs no download: German says "dreiundzwanzig" for
-"twenty-three", inflects nothing away, and orders dates otherwise. The same seed gives the same
+"twenty-three", in one word, and orders dates otherwise. The same seed gives the same
 files; no pair stands in two of them.
 """
 
@@ -62,8 +62,8 @@ def unique_pairs(rng: random.Random) -> Iterator[Pair]:
 
 
 def number(rng: random.Random) -> Pair:
-    """A cardinal below a million, short ones as likely as long ones."""
-    n = rng.randrange(10 ** rng.randint(2, 6))
+    """A cardinal below a hundred thousand, short ones as likely as long ones."""
+    n = rng.randrange(10 ** rng.randint(2, 5))
     return num2words(n, lang="en"), num2words(n, lang="de")
 
 

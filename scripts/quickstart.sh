@@ -62,5 +62,6 @@ for n in 1 2; do
 done
 
 note "numerals and dates, English to German, $(wc -l <"$OUT/raw/test.de") test sentences"
-python "$ROOT/scripts/report.py" --reference "$OUT/raw/test.de" --beams 1 4 \
-    --json "$OUT/report.json" "teacher forcing=$OUT/n1" "TeaForN, N = 2=$OUT/n2"
+python "$ROOT/scripts/report.py" --reference "$OUT/raw/test.de" --beams 1,4 \
+    --json "$OUT/report.json" \
+    --run "teacher forcing" "$OUT/n1" --run "TeaForN, N = 2" "$OUT/n2"

@@ -21,7 +21,7 @@ def main() -> None:
     bleu = BLEU()
     try:
         reference = read_lines(args.reference)
-        rows = [score_run(run, args.beams, reference, bleu) for run in args.run]
+        rows = [score_run(*run, args.beams, reference, bleu) for run in args.run]
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
     signature = str(bleu.get_signature())
@@ -35,18 +35,33 @@ def parse_args() -> argparse.Namespace:
     """Options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--reference", type=Path, required=True, help="raw text, a sentence a line")
-    parser.add_argument("--beams", type=int, nargs="+", required=True, help="beam sizes to score")
+    parser.add_argument("--beams", type=beam_sizes, required=True, help="as in 1,4")
     parser.add_argument("--json", type=Path, help="also write the scores to this file")
-    parser.add_argument("run", nargs="+", help="NAME=FOLDER")
+    parser.add_argument(
+        "--run",
+        nargs=2,
+        action="append",
+        required=True,
+        metavar=("NAME", "FOLDER"),
+        help="a system; may be given several times",
+    )
     return parser.parse_args()
 
 
-def score_run(run: str, beams: list[int], reference: list[str], bleu: BLEU) -> dict[str, Any]:
+def beam_sizes(text: str) -> list[int]:
+    """Comma-separated beam sizes as numbers."""
+    return [int(size) for size in text.split(",")]
+
+
+def score_run(
+    name: str, folder: str, beams: list[int], reference: list[str], bleu: BLEU
+) -> dict[str, Any]:
     """BLEU of one run at each beam, and what its training took.
 
     Args:
-        run: ``NAME=FOLDER``.
-        beams: beam sizes; ``FOLDER/beam<K>.txt`` must be there for each.
+        name: of the system in the table.
+        folder: the run's.
+        beams: beam sizes; ``<folder>/beam<K>.txt`` must be there for each.
         reference: raw reference sentences.
         bleu: the metric.
 
@@ -57,7 +72,6 @@ def score_run(run: str, beams: list[int], reference: list[str], bleu: BLEU) -> d
     Raises:
         ValueError: hypotheses and references do not match one to one.
     """
-    name, _, folder = run.rpartition("=")
     seconds, updates = training(Path(folder) / "checkpoint_last.pt")
     scores = {}
     for beam in beams:

@@ -1,0 +1,102 @@
+"""Small real models and batches: a dictionary of a dozen words, real tasks, real criterions."""
+
+from argparse import Namespace
+
+import pytest
+import torch
+from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
+from fairseq.data import Dictionary
+from fairseq.data.language_pair_dataset import collate
+from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
+from fairseq.tasks.translation import TranslationConfig, TranslationTask
+
+import teaforn_fairseq  # noqa: F401  registers the twins
+from teaforn_fairseq.criterions.teaforn_cross_entropy import TeaForNCrossEntropyCriterion
+
+SMALL = {
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_embed_dim": 8,
+    "decoder_embed_dim": 8,
+    "encoder_ffn_embed_dim": 16,
+    "decoder_ffn_embed_dim": 16,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "dropout": 0.0,
+    "max_source_positions": 64,
+    "max_target_positions": 64,
+}
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(1)
+
+
+@pytest.fixture(scope="session")
+def task():
+    dictionary = Dictionary()
+    for word in ["a", "b", "c", "d", "e", "f", "g", "h", "i"]:
+        dictionary.add_symbol(word)
+    return TranslationTask(TranslationConfig(), dictionary, dictionary)
+
+
+@pytest.fixture
+def build(task):
+    """build(arch, option=value, ...): a small model in float64 with random parameters."""
+
+    def build_model(arch="teaforn_transformer", **options):
+        args = Namespace(arch=arch, **{**SMALL, **options})
+        ARCH_CONFIG_REGISTRY[arch](args)
+        model = ARCH_MODEL_REGISTRY[arch].build_model(args, task).double()
+        for parameter in model.parameters():  # biases and norms too: none keeps its trivial start
+            torch.nn.init.normal_(parameter, std=0.5)
+        return model
+
+    return build_model
+
+
+@pytest.fixture
+def batch(task):
+    """batch(lengths, ...): a fairseq batch of random sentences with these target lengths."""
+
+    def make_batch(target_lengths=(5, 3, 1, 4), source_lengths=None, left_pad_target=False):
+        source_lengths = source_lengths or [length + 1 for length in target_lengths]
+        dictionary = task.target_dictionary
+
+        def sentence(length):  # ends in eos, as everywhere in fairseq
+            words = torch.randint(dictionary.nspecial, len(dictionary), (length - 1,))
+            return torch.cat([words, torch.tensor([dictionary.eos()])])
+
+        samples = [
+            {"id": number, "source": sentence(source), "target": sentence(target)}
+            for number, (source, target) in enumerate(
+                zip(source_lengths, target_lengths, strict=True)
+            )
+        ]
+        return collate(samples, dictionary.pad(), dictionary.eos(), left_pad_target=left_pad_target)
+
+    return make_batch
+
+
+@pytest.fixture
+def teaforn(task):
+    """teaforn(n, option=value, ...): our criterion."""
+
+    def build_criterion(n=2, **options):
+        options = {"sentence_avg": False, "label_smoothing": 0.0, **options}
+        return TeaForNCrossEntropyCriterion(task, teaforn_n=n, **options)
+
+    return build_criterion
+
+
+@pytest.fixture
+def stock_criterion(task):
+    """stock_criterion(eps): fairseq's label_smoothed_cross_entropy."""
+
+    def build_criterion(label_smoothing=0.0, **options):
+        return LabelSmoothedCrossEntropyCriterion(
+            task, sentence_avg=False, label_smoothing=label_smoothing, **options
+        )
+
+    return build_criterion

@@ -1,0 +1,140 @@
+"""What the criterion reports, and what it refuses."""
+
+import math
+import re
+
+import pytest
+import torch
+from fairseq.logging import metrics
+
+from teaforn_fairseq.criterions.teaforn_cross_entropy import TeaForNCrossEntropyCriterion
+from teaforn_fairseq.step_weights import step_weights
+
+
+def reduced(logs):
+    with metrics.aggregate(new_root=True) as aggregate:
+        TeaForNCrossEntropyCriterion.reduce_metrics(logs)
+    return aggregate.get_smoothed_values()
+
+
+def test_log_of_two_batches_is_their_mean_over_tokens_in_bits(build, batch, teaforn):
+    model, criterion = build(), teaforn(3, label_smoothing=0.1, report_accuracy=True)
+    logs = [criterion(model, batch(lengths))[2] for lengths in ((5, 3), (1, 2, 4))]
+    values = reduced(logs)
+    for step in (1, 2, 3):
+        bits = sum(log[f"nll_loss_{step}"].item() for log in logs) / 15 / math.log(2)
+        assert values[f"nll_loss_{step}"] == pytest.approx(bits, abs=6e-4)  # rounded to 3 places
+        right = sum(log[f"n_correct_{step}"].item() for log in logs)
+        assert values[f"accuracy_{step}"] == pytest.approx(100 * right / 15, abs=6e-4)
+    assert values["nll_loss"] == values["nll_loss_1"]
+    assert values["ppl"] == pytest.approx(2 ** values["nll_loss"], rel=1e-2)
+    assert values["accuracy"] == values["accuracy_1"]
+    objective = sum(log["loss"].item() for log in logs) / 15 / math.log(2)
+    assert values["loss"] == pytest.approx(objective, abs=6e-4)
+
+
+def test_per_step_values_are_those_of_the_weights_one_at_a_time(build, batch, teaforn):
+    model, sample = build(), batch()
+    log = teaforn(3)(model, sample)[2]
+    for step, weights in enumerate(("1,0,0", "0,1,0", "0,0,1"), start=1):
+        loss, _, _ = teaforn(3, teaforn_weights=weights)(model, sample)
+        torch.testing.assert_close(log[f"nll_loss_{step}"], loss.detach())
+
+
+def test_accuracy_counts_argmax_hits_on_real_tokens(build, batch, teaforn):
+    model, sample = build(), batch((4, 2))
+    log = teaforn(2, report_accuracy=True)(model, sample)[2]
+    best = model(**sample["net_input"])[0].argmax(-1)
+    hits = sum(
+        int(best[b, t] == sample["target"][b, t])
+        for b, length in ((0, 4), (1, 2))
+        for t in range(length)
+    )
+    assert (log["n_correct"], log["n_correct_1"], log["total"]) == (hits, hits, 6)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+@pytest.mark.parametrize("report_accuracy", [False, True])
+def test_keys_and_their_order_are_the_same_on_every_batch(
+    build, batch, teaforn, n, report_accuracy
+):
+    model, criterion = build(), teaforn(n, report_accuracy=report_accuracy)
+    logs = []
+    for training in (True, False):
+        model.train(training)
+        logs += [list(criterion(model, batch(lengths))[2]) for lengths in ((1,), (4, 2), (1, 1))]
+    assert all(keys == logs[0] for keys in logs)
+    assert {f"nll_loss_{step}" for step in range(1, n + 1)} <= set(logs[0])
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_sample_size_counts_each_token_once(build, batch, teaforn, n):
+    model, sample = build(), batch((5, 3, 1))
+    assert teaforn(n)(model, sample)[1] == 9
+    assert teaforn(n, sentence_avg=True)(model, sample)[1] == 3
+
+
+def test_weights_by_discount_and_by_hand():
+    assert step_weights(3, 0.5, None) == (1, 0.5, 0.25)
+    assert step_weights(2, 0.0, None) == (1, 0)
+    assert step_weights(2, 1.0, None) == (1, 1)
+    assert step_weights(3, 0.5, "0, 2,1e-1") == (0, 2, 0.1)
+
+
+REFUSED = [
+    (
+        (0, 0.5, None),
+        "--teaforn-n: the number of unroll steps must be at least 1; received 0."
+        " Use 1 for teacher forcing, 2 or more for TeaForN.",
+    ),
+    ((2, 1.5, None), "--teaforn-discount: must lie between 0 and 1; received 1.5."),
+    ((2, -0.1, None), "--teaforn-discount: must lie between 0 and 1; received -0.1."),
+    ((2, math.nan, None), "--teaforn-discount: must lie between 0 and 1; received nan."),
+    (
+        (2, 0.5, "1,0.5,0.25"),
+        "--teaforn-weights: needs one weight for each of the --teaforn-n 2 steps;"
+        " received 3: '1,0.5,0.25'.",
+    ),
+    *(
+        (
+            (2, 0.5, weights),
+            "--teaforn-weights: must be finite, not negative and not all zero;"
+            f" received '{weights}'.",
+        )
+        for weights in ("1,-1", "0,0", "nan,1", "inf,1")
+    ),
+    *(
+        (
+            (2, 0.5, weights),
+            "--teaforn-weights: must be comma-separated numbers, as in 1,0.5;"
+            f" received '{weights}'.",
+        )
+        for weights in ("1,x", "", "1;2")
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED, ids=lambda value: str(value)[:40])
+def test_bad_weights_are_refused_with_flag_rule_and_value(options, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        step_weights(*options)
+
+
+def test_a_stock_architecture_is_refused_and_its_twin_named(build, batch, teaforn):
+    message = (
+        "--arch: --criterion teaforn_cross_entropy needs an architecture that can be unrolled;"
+        " received transformer. Use --arch teaforn_transformer."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        teaforn(1)(build("transformer"), batch())
+
+
+def test_widths_that_differ_are_refused_when_the_model_is_built(build):
+    message = "--decoder-output-dim 4 with --decoder-embed-dim 8"
+    with pytest.raises(ValueError, match=message):
+        build(decoder_output_dim=4)
+
+
+def test_adaptive_softmax_is_refused_when_the_model_is_built(build):
+    with pytest.raises(ValueError, match="^--adaptive-softmax-cutoff: .* received 4,8"):
+        build(adaptive_softmax_cutoff="4,8")
