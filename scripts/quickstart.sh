@@ -16,8 +16,8 @@ Environment (defaults):
   OUT=runs/quickstart   where everything is written
   SEED=1                of the corpus and of both trainings
   VOCAB=400             joint subwords
-  MAX_UPDATE=1200       updates of each training
-  MAX_TOKENS=3000       tokens of a batch
+  MAX_UPDATE=1000       updates of each training
+  MAX_TOKENS=2000       tokens of a batch
   PYTHON=python3        Python 3.11 or 3.12 for the virtual environment
   VENV=.venv            the virtual environment
 Further arguments are passed on to both fairseq-train runs.
@@ -29,8 +29,8 @@ case ${1:-} in -h | --help) usage && exit ;; esac
 OUT=${OUT:-$ROOT/runs/quickstart}
 SEED=${SEED:-1}
 VOCAB=${VOCAB:-400}
-MAX_UPDATE=${MAX_UPDATE:-1200}
-MAX_TOKENS=${MAX_TOKENS:-3000}
+MAX_UPDATE=${MAX_UPDATE:-1000}
+MAX_TOKENS=${MAX_TOKENS:-2000}
 
 setup_venv demo
 
@@ -44,14 +44,15 @@ fi
 preprocess "$OUT/raw" "$OUT/data" en de "$VOCAB"
 
 SIZES=(
-    --encoder-layers 3 --encoder-embed-dim 128 --encoder-ffn-embed-dim 512
-    --decoder-layers 3 --decoder-embed-dim 128 --decoder-ffn-embed-dim 512
-    --encoder-attention-heads 4 --decoder-attention-heads 4 --share-all-embeddings
+    --encoder-layers 2 --encoder-embed-dim 128 --encoder-ffn-embed-dim 256
+    --decoder-layers 2 --decoder-embed-dim 128 --decoder-ffn-embed-dim 256
+    --encoder-attention-heads 4 --decoder-attention-heads 4 --share-all-embeddings --dropout 0
 )
 OPTIMIZATION=(
-    --optimizer adam --adam-betas "(0.9, 0.98)" --lr 0.004 --lr-scheduler inverse_sqrt
-    --warmup-updates 300 --dropout 0.1 --label-smoothing 0.1 --max-tokens "$MAX_TOKENS"
-    --no-epoch-checkpoints --best-checkpoint-metric nll_loss --seed "$SEED"
+    --optimizer adam --adam-betas "(0.9, 0.98)" --lr 0.004 --warmup-updates 200
+    --lr-scheduler polynomial_decay --total-num-update "$MAX_UPDATE" --label-smoothing 0.1
+    --max-tokens "$MAX_TOKENS" --no-epoch-checkpoints --best-checkpoint-metric nll_loss
+    --seed "$SEED" --distributed-world-size 1
 )
 for n in 1 2; do
     train "$OUT/data/bin" "$OUT/n$n" "$MAX_UPDATE" --arch teaforn_transformer "${SIZES[@]}" \

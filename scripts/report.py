@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from sacrebleu.metrics import BLEU
 
-import teaforn_fairseq  # noqa: F401  lets torch.load read fairseq's checkpoints
-
 
 def main() -> None:
     """Score, print the table and keep it as JSON when asked."""
@@ -22,7 +20,7 @@ def main() -> None:
     try:
         reference = read_lines(args.reference)
         rows = [score_run(*run, args.beams, reference, bleu) for run in args.run]
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from error
     signature = str(bleu.get_signature())
     print(table(rows, args.beams, signature))
@@ -72,17 +70,18 @@ def score_run(
     Raises:
         ValueError: hypotheses and references do not match one to one.
     """
-    seconds, updates = training(Path(folder) / "checkpoint_last.pt")
     scores = {}
     for beam in beams:
         hypotheses = read_hypotheses(Path(folder) / f"beam{beam}.txt", len(reference))
         scores[beam] = round(bleu.corpus_score(hypotheses, [reference]).score, 2)
+    seconds, updates = training(Path(folder) / "checkpoint_last.pt")
     return {"system": name, "updates": updates, "training_seconds": seconds, "bleu": scores}
 
 
 def training(checkpoint: Path) -> tuple[float, int]:
     """Seconds and updates that fairseq counted, over all resumptions."""
-    state = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        state = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
     seconds = state["extra_state"]["previous_training_time"]
     return round(seconds, 1), state["optimizer_history"][-1]["num_updates"]
 

@@ -1,20 +1,39 @@
 """Which models can be unrolled, and what to tell a user whose model cannot."""
 
+from typing import Any
+
 from fairseq.models import ARCH_MODEL_REGISTRY
-from torch.nn import Module
+from omegaconf import OmegaConf
 
 PREFIX = "teaforn_"
 
 
-def require_twin(model: Module) -> None:
-    """Stop unless the model is a ``teaforn_*`` architecture (wrapped for DDP or FSDP or not).
+def chosen_arch(criterion_cfg: Any) -> str | None:
+    """The ``--arch`` beside a criterion's options, so that it can be judged before training.
+
+    Args:
+        criterion_cfg: the criterion's section of fairseq's configuration.
+
+    Returns:
+        The architecture's name; None where the section stands alone.
+    """
+    whole = criterion_cfg._get_parent() if OmegaConf.is_config(criterion_cfg) else None
+    return getattr(whole.model, "_name", None) if whole and "model" in whole else None
+
+
+def require_unrollable(model: Any, arch: str | None = None) -> None:
+    """Stop unless the model can be unrolled.
+
+    Args:
+        model: a model, wrapped for DDP or FSDP or not, or its class.
+        arch: its name for the message; None asks the model.
 
     Raises:
-        ValueError: it is not; the message names the twin to use.
+        ValueError: it cannot; the message names the twin to use.
     """
     if getattr(model, "can_unroll", False):
         return
-    arch = getattr(getattr(model, "args", None), "arch", None) or type(model).__name__
+    arch = arch or getattr(getattr(model, "args", None), "arch", type(model).__name__)
     twin = f"{PREFIX}{arch}"
     twins = sorted(name for name in ARCH_MODEL_REGISTRY if name.startswith(PREFIX))
     advice = f"Use --arch {twin}." if twin in twins else f"Twins exist for: {', '.join(twins)}."

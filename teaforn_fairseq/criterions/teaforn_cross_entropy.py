@@ -11,12 +11,13 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterionConfig,
 )
 from fairseq.logging import metrics
+from fairseq.models import ARCH_MODEL_REGISTRY
 from torch import Tensor
 from torch.nn import Module
 
 from teaforn_fairseq.loss import UnrollSettings
 from teaforn_fairseq.step_weights import step_weights
-from teaforn_fairseq.twins import require_twin
+from teaforn_fairseq.twins import chosen_arch, require_unrollable
 
 # In this order on every rank: fairseq sums the log over ranks by position, not by key.
 PER_STEP_KEYS = ("nll_loss", "n_correct")
@@ -69,6 +70,18 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         super().__init__(task, sentence_avg, label_smoothing, ignore_prefix_size, report_accuracy)
         self.weights = step_weights(teaforn_n, teaforn_discount, teaforn_weights)
 
+    @classmethod
+    def build_criterion(cls, cfg: Any, task: Any) -> "TeaForNCrossEntropyCriterion":
+        """Construct it from fairseq's configuration.
+
+        Raises:
+            ValueError: ``--arch`` names no ``teaforn_*`` architecture.
+        """
+        arch = chosen_arch(cfg)
+        if arch is not None:
+            require_unrollable(ARCH_MODEL_REGISTRY[arch], arch)
+        return super().build_criterion(cfg, task)
+
     def forward(
         self, model: Module, sample: dict[str, Any], reduce: bool = True
     ) -> tuple[Tensor, Any, dict[str, Any]]:
@@ -83,7 +96,7 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         Raises:
             ValueError: the model is not a ``teaforn_*`` architecture.
         """
-        require_twin(model)
+        require_unrollable(model)
         if len(self.weights) == 1:
             loss, sample_size, log = super().forward(model, sample, reduce=reduce)
             per_step = {key: [log[key]] for key in PER_STEP_KEYS if key in log}

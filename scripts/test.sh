@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The whole test suite, in a virtual environment of its own.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+usage() {
+    cat <<TEXT
+Usage: scripts/test.sh [PYTEST OPTIONS]
+
+Sets up a virtual environment with the tested set of packages and runs every test on the CPU, the
+real fairseq command lines included; some minutes. Safe to run again.
+
+Environment (defaults):
+  PYTHON=python3   Python 3.11 or 3.12 for the virtual environment
+  VENV=.venv       the virtual environment
+TEXT
+}
+
+case ${1:-} in -h | --help) usage && exit ;; esac
+
+setup_venv demo,test
+cd "$ROOT"
+python -m pytest "$@"

@@ -1,0 +1,195 @@
+"""fairseq's own command lines on real text: train, stop, resume, generate, interactive."""
+
+import os
+import re
+from argparse import Namespace
+from pathlib import Path
+
+import fairseq
+import pytest
+import torch
+from commands import PLUGIN, ROOT, TEAFORN, generate, run, train
+from fairseq.models import ARCH_MODEL_REGISTRY
+
+STOCK = ["--arch", "transformer_tiny", "--criterion", "label_smoothed_cross_entropy"]
+FRESH = ["--reset-optimizer", "--reset-dataloader", "--reset-meters", "--reset-lr-scheduler"]
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """Numerals and dates through sentencepiece and fairseq-preprocess, by the recipes' own code."""
+    folder = tmp_path_factory.mktemp("data")
+    sizes = ["--train", "300", "--valid", "20", "--test", "13"]
+    run("python", ROOT / "scripts/numerals_corpus.py", "--out", folder / "raw", *sizes)
+    script = f'. "{ROOT}/scripts/lib.sh"; preprocess "{folder}/raw" "{folder}" en de 120'
+    run("bash", "-euo", "pipefail", "-c", script)
+    return folder / "bin"
+
+
+@pytest.fixture(scope="session")
+def trained(data, tmp_path_factory):
+    """A TeaForN run of twelve updates over several epochs, never stopped: its folder and log."""
+    folder = tmp_path_factory.mktemp("trained")
+    log = train(data, folder, *TEAFORN, "--teaforn-n", "3", "--max-update", "12")
+    return folder, log
+
+
+@pytest.fixture(scope="session")
+def stock_checkpoint(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stock")
+    train(data, folder, *STOCK, "--max-update", "6")
+    return folder / "checkpoint_last.pt"
+
+
+def test_log_has_every_step_in_training_and_validation(trained):
+    _, log = trained
+    assert len(log["train_inner"]) == 12
+    for kind, prefix in (("train_inner", ""), ("train", "train_"), ("valid", "valid_")):
+        for record in log[kind]:
+            assert float(record[f"{prefix}nll_loss"]) == float(record[f"{prefix}nll_loss_1"])
+            assert {f"{prefix}nll_loss_2", f"{prefix}nll_loss_3", f"{prefix}ppl"} <= set(record)
+
+
+def test_resumed_training_logs_what_uninterrupted_training_logs(data, trained, tmp_path):
+    _, whole = trained
+    options = [*TEAFORN, "--teaforn-n", "3"]
+    first = train(data, tmp_path, *options, "--max-update", "5")
+    rest = train(data, tmp_path, *options, "--max-update", "12")
+    resumed = first["train_inner"] + rest["train_inner"]
+    assert [record["num_updates"] for record in resumed] == [str(n) for n in range(1, 13)]
+    for key in ("loss", "nll_loss_1", "nll_loss_2", "nll_loss_3", "lr", "gnorm", "epoch"):
+        expected = [record[key] for record in whole["train_inner"]]
+        assert [record[key] for record in resumed] == expected, key
+    assert rest["valid"][-1]["valid_loss"] == whole["valid"][-1]["valid_loss"]
+
+
+@pytest.mark.parametrize("place", ["relative", "from another folder", "absolute", "installed"])
+def test_user_dir_is_found(data, tmp_path, place):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    cwd, user_dir = {
+        "relative": (ROOT, "teaforn_fairseq"),
+        "from another folder": (folder, os.path.relpath(PLUGIN, folder)),
+        "absolute": (folder, PLUGIN),
+        "installed": (folder, "teaforn_fairseq"),
+    }[place]
+    if place == "installed" and not installed_beside_fairseq():
+        pytest.skip("teaforn_fairseq is not installed beside fairseq (pip install .)")
+    options = [*TEAFORN, "--max-update", "1", "--no-save", "--disable-validation"]
+    log = train(data, tmp_path / "run", *options, user_dir=user_dir, cwd=cwd)
+    assert "nll_loss_2" in log["train_inner"][0]
+
+
+def installed_beside_fairseq():
+    return (Path(fairseq.__file__).parents[1] / "teaforn_fairseq").is_dir()
+
+
+def test_interactive_translates_standard_input(data, trained):
+    folder, _ = trained
+    out = run(
+        *("fairseq-interactive", data, "--user-dir", PLUGIN, "--cpu", "--beam", "2"),
+        *("--path", folder / "checkpoint_last.pt", "--source-lang", "en", "--target-lang", "de"),
+        stdin="\u2581 t w o\n\u2581 s i x\n",
+    )
+    assert [line[:3] for line in out.splitlines() if line.startswith("H-")] == ["H-0", "H-1"]
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_twin_generates_what_stock_fairseq_generates(data, trained, tmp_path, beam):
+    folder, _ = trained
+    twin = folder / "checkpoint_last.pt"
+    stock = as_stock_checkpoint(twin, tmp_path / "stock.pt")
+    own_lines = generate(data, twin, "--user-dir", PLUGIN, "--beam", beam)
+    stock_lines = generate(data, stock, "--beam", beam)  # no plugin here
+    assert own_lines == stock_lines
+    assert len([line for line in own_lines if line.startswith("H-")]) == 13  # none left out
+
+
+def as_stock_checkpoint(path, out):
+    """The same weights under the stock architecture, in plain containers alone."""
+    state = torch.load(path, weights_only=True)
+    model = vars(state["cfg"]["model"])
+    state["cfg"]["model"] = {**model, "arch": "transformer_tiny", "_name": "transformer_tiny"}
+    state["cfg"]["criterion"] = None
+    state["args"] = None
+    torch.save(state, out)
+    return out
+
+
+@pytest.mark.parametrize("option", ["--finetune-from-model", "--restore-file"])
+def test_stock_checkpoint_loads_into_the_twin(data, stock_checkpoint, tmp_path, option):
+    load = [option, stock_checkpoint, *(FRESH if option == "--restore-file" else [])]
+    once = ["--max-update", "1", "--no-save", "--disable-validation", *load]
+    stock = train(data, tmp_path / "a", *STOCK, *once)
+    twin = train(data, tmp_path / "b", "--criterion", "teaforn_cross_entropy", *once)
+    untrained = train(data, tmp_path / "c", *STOCK, *once[:4])
+    first = [log["train_inner"][0]["nll_loss"] for log in (stock, twin, untrained)]
+    assert first[1] == first[0] != first[2]
+
+
+def test_twin_checkpoint_loads_into_the_stock_architecture(data, trained, tmp_path):
+    folder, log = trained
+    once = ["--max-update", "1", "--no-save", "--disable-validation"]
+    load = ["--finetune-from-model", folder / "checkpoint_last.pt"]
+    stock = train(data, tmp_path / "a", *STOCK, *once, *load)
+    twin = train(data, tmp_path / "b", *TEAFORN, *once, *load)
+    assert stock["train_inner"][0]["nll_loss"] == twin["train_inner"][0]["nll_loss"]
+    assert stock["train_inner"][0]["nll_loss"] != log["train_inner"][0]["nll_loss"]
+
+
+def test_a_twin_trains_with_the_stock_criterion(data, tmp_path):
+    once = ["--max-update", "3", "--no-save", "--disable-validation"]
+    stock, twin = (
+        train(data, tmp_path / arch, *STOCK, *once, "--arch", arch)
+        for arch in ("transformer_tiny", "teaforn_transformer_tiny")
+    )
+    assert [r["loss"] for r in twin["train_inner"]] == [r["loss"] for r in stock["train_inner"]]
+
+
+BAD = {
+    "no steps": ([*TEAFORN, "--teaforn-n", "0"], "ValueError: --teaforn-n: .* received 0"),
+    "discount": ([*TEAFORN, "--teaforn-discount", "2"], "ValueError: --teaforn-discount: "),
+    "weights": ([*TEAFORN, "--teaforn-weights", "1"], "ValueError: --teaforn-weights: "),
+    "stock": (
+        [*TEAFORN, "--arch", "transformer_tiny"],
+        "received transformer_tiny. Use --arch teaforn_transformer_tiny.",
+    ),
+    "no twin": ([*TEAFORN, "--arch", "lstm"], "received lstm. Twins exist for: teaforn_"),
+    "unknown twin": ([*TEAFORN, "--arch", "teaforn_lstm"], "invalid choice: 'teaforn_lstm'"),
+    "adaptive": (
+        [*TEAFORN, "--adaptive-softmax-cutoff", "20,40"],
+        "ValueError: --adaptive-softmax-cutoff: .* received .20, 40.",
+    ),
+    "widths": (
+        [*TEAFORN, "--decoder-output-dim", "32"],
+        "ValueError: --decoder-output-dim: .* received --decoder-output-dim 32",
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), BAD.values(), ids=BAD)
+def test_bad_input_ends_in_one_message_before_any_update(data, tmp_path, options, message):
+    out = run(
+        *("fairseq-train", data, "--user-dir", PLUGIN, "--save-dir", tmp_path / "run", "--cpu"),
+        *("--arch", "teaforn_transformer_tiny", "--max-tokens", "800", "--optimizer", "adam"),
+        *("--max-update", "3", *options),
+        fails=True,
+    )
+    assert re.search(message, out), out
+    assert "num_updates" not in out
+    assert not any((tmp_path / "run").glob("*"))
+
+
+def test_safe_loader_takes_fairseqs_options_and_nothing_more(tmp_path):
+    import teaforn_fairseq  # noqa: F401
+
+    assert torch.serialization.get_safe_globals() == [Namespace]
+    torch.save({"args": Namespace(arch="transformer")}, tmp_path / "own.pt")
+    assert torch.load(tmp_path / "own.pt", weights_only=True)["args"].arch == "transformer"
+    torch.save({"path": tmp_path}, tmp_path / "foreign.pt")
+    with pytest.raises(Exception, match="Unsupported global"):
+        torch.load(tmp_path / "foreign.pt", weights_only=True)
+
+
+def test_package_import_registers_twins_for_python_users():
+    assert "teaforn_transformer_wmt_en_de" in ARCH_MODEL_REGISTRY
