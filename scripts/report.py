@@ -80,8 +80,8 @@ def score_run(
 
 def training(checkpoint: Path) -> tuple[float, int]:
     """Seconds and updates that fairseq counted, over all resumptions."""
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        state = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
+    torch.serialization.add_safe_globals([argparse.Namespace])
+    state = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
     seconds = state["extra_state"]["previous_training_time"]
     return round(seconds, 1), state["optimizer_history"][-1]["num_updates"]
 

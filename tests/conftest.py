@@ -4,6 +4,7 @@ from argparse import Namespace
 
 import pytest
 import torch
+from commands import ROOT, run
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from fairseq.data import Dictionary
 from fairseq.data.language_pair_dataset import collate
@@ -31,6 +32,30 @@ SMALL = {
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(1)
+
+
+@pytest.fixture(scope="session")
+def numerals(tmp_path_factory):
+    """Numerals and dates, small: raw/{train,valid,test}.{en,de}."""
+    folder = tmp_path_factory.mktemp("numerals")
+    sizes = ["--train", "300", "--valid", "20", "--test", "13"]
+    run("python", ROOT / "scripts/numerals_corpus.py", "--out", folder / "raw", *sizes)
+    return folder / "raw"
+
+
+@pytest.fixture(scope="session")
+def preprocessed(numerals, tmp_path_factory):
+    """bin and spm.model, by the recipes' own sentencepiece and fairseq-preprocess stage."""
+    folder = tmp_path_factory.mktemp("preprocessed")
+    script = f'. "{ROOT}/scripts/lib.sh"; preprocess "{numerals}" "{folder}" en de 120'
+    run("bash", "-euo", "pipefail", "-c", script)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(preprocessed):
+    """A data folder for fairseq-train: 300, 20 and 13 sentence pairs."""
+    return preprocessed / "bin"
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """The facts that follow from the unroll (method.md, "Facts that follow, each worth a test")."""
 
+import copy
+
 import pytest
 import reference
 import torch
@@ -33,9 +35,24 @@ def encoded(build, batch):
     return model, encoder_out, net_input["prev_output_tokens"], sample
 
 
-def test_fact_1_one_step_is_teacher_forcing(encoded):
-    model, encoder_out, tokens, _ = encoded
-    stock, _ = model.decoder.extract_features(tokens, encoder_out)
+STOCK_OPTIONS = {
+    "dropout": {"dropout": 0.3, "attention_dropout": 0.2, "activation_dropout": 0.1},
+    "layerdrop": {"decoder_layerdrop": 0.5},
+    "quant-noise": {"quant_noise_pq": 0.3, "quant_noise_pq_block_size": 4},
+    "checkpointed": {"checkpoint_activations": True},
+    "no cross-attention": {"no_cross_attention": True},
+}
+
+
+@pytest.mark.parametrize("options", STOCK_OPTIONS.values(), ids=STOCK_OPTIONS)
+def test_fact_1_one_step_is_teacher_forcing(build, batch, options):
+    model, net_input = build(**options), batch()["net_input"]
+    encoder_out = model.encoder(net_input["src_tokens"], net_input["src_lengths"])
+    tokens = net_input["prev_output_tokens"]
+    stock_model = copy.deepcopy(model)  # quant-noise changes the parameters as it runs
+    torch.manual_seed(3)
+    stock, _ = stock_model.decoder.extract_features(tokens, encoder_out)
+    torch.manual_seed(3)  # the same dropout, the same layers dropped
     torch.testing.assert_close(states(model, encoder_out, tokens, 1)[0], stock, **CLOSE)
 
 

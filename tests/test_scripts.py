@@ -21,14 +21,13 @@ SMALL = {
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory):
+def corpus(numerals, tmp_path_factory):
     """Numerals and dates under the names of Multi30k's files."""
     folder = tmp_path_factory.mktemp("corpus")
-    write_numerals(folder / "raw", "--train", "300", "--valid", "20", "--test", "13")
     for split, name in PUBLISHED.items():
         for language in ("en", "de"):
-            with gzip.open(folder / f"{name}.{language}.gz", "wb") as file:
-                file.write((folder / f"raw/{split}.{language}").read_bytes())
+            text = (numerals / f"{split}.{language}").read_bytes()
+            (folder / f"{name}.{language}.gz").write_bytes(gzip.compress(text))
     return folder
 
 

@@ -1,0 +1,66 @@
+"""Every command of the README runs as it stands there."""
+
+import re
+import venv
+
+import pytest
+from commands import ROOT, run
+
+BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+# What the README trains for days on GPUs, small and short; what it says stays as it is.
+SMALL = """
+fairseq-train() {
+    command fairseq-train "$@" --cpu --max-update 2 --no-epoch-checkpoints \\
+        --encoder-layers 1 --encoder-embed-dim 16 --encoder-ffn-embed-dim 16 \\
+        --decoder-layers 1 --decoder-embed-dim 16 --decoder-ffn-embed-dim 16
+}
+fairseq-generate() { command fairseq-generate "$@" --cpu; }
+"""
+
+
+def blocks_with(word):
+    found = [block for block in BLOCKS if word in block]
+    assert found
+    return found
+
+
+def test_fairseq_commands_run_one_after_the_other(numerals, preprocessed, tmp_path):
+    (tmp_path / "teaforn_fairseq").symlink_to(ROOT / "teaforn_fairseq")
+    (tmp_path / "text").mkdir()
+    for raw in numerals.iterdir():
+        model = preprocessed / "spm.model"
+        encode = ("python", ROOT / "scripts/subwords.py", "encode", "--model", model)
+        (tmp_path / "text" / raw.name).write_text(run(*encode, stdin=raw.read_text()))
+    script = SMALL + "".join(blocks_with("fairseq-"))
+    out = run("bash", "-euo", "pipefail", "-c", script, cwd=tmp_path)
+    assert out.count("Generate test with beam=4: BLEU4 =") == 2
+    assert len(re.findall(r"^H-", out, flags=re.MULTILINE)) == 2 * 13
+    assert "nll_loss_2" in out
+
+
+def test_installing_beside_an_existing_fairseq_pulls_no_other_one_in(tmp_path):
+    venv.create(tmp_path / "venv", with_pip=True)
+    (command,) = blocks_with("--no-deps")
+    path = {"PATH": f"{tmp_path}/venv/bin:/usr/bin:/bin"}
+    run("bash", "-euc", command, cwd=ROOT, env=path)
+    installed = run(tmp_path / "venv/bin/pip", "list", env=path)
+    assert "teaforn" in installed
+    assert "fairseq" not in re.sub(r"teaforn.fairseq", "", installed)
+
+
+def test_scripts_named_in_the_readme_exist():
+    for name in re.findall(r"scripts/[\w.]+", "".join(BLOCKS)):
+        assert (ROOT / name).is_file(), name
+
+
+def test_the_install_command_is_the_one_that_made_this_environment():
+    (command,) = blocks_with("--constraint")
+    words = command.split()
+    assert words[:2] == ["pip", "install"] and words[-1] == "."
+    script = (ROOT / "scripts/lib.sh").read_text()
+    assert all(word in script for word in words[:-2])
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_block_is_run_by_a_test_or_is_one_of_the_scripts(block):
+    assert re.search(r"fairseq-train|--no-deps|--constraint|scripts/\w+\.sh", block)
