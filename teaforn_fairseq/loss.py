@@ -6,7 +6,7 @@ All sums are over the real target tokens, in nats; label smoothing is fairseq's 
 the V - 1 wrong labels). B batch, T target length, C features, V vocabulary, N unroll steps.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,11 +16,11 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class UnrollSettings:
-    """What a criterion asks of a model's unroll.
+class LossSettings:
+    """How the steps' losses are taken and summed.
 
     Attributes:
-        weights: lambda_1..lambda_N; their number is N.
+        weights: lambda_1..lambda_N.
         label_smoothing: fairseq's eps, 0 to 1.
         ignore_prefix_size: number of leading target slots whose loss does not count.
         report_accuracy: count correct predictions as well (one more pass over the vocabulary).
@@ -36,47 +36,56 @@ class UnrollSettings:
 
 def unroll_loss(
     steps: Iterable[Tensor],
-    target: Tensor,
-    output_layer: Callable[[Tensor], Tensor],
+    labels: Sequence[Tensor],
+    logits: Callable[[Tensor], Tensor],
     padding_idx: int,
-    settings: UnrollSettings,
+    settings: LossSettings,
 ) -> dict[str, Tensor]:
     """Weighted loss of all steps, consumed one by one.
 
     Args:
         steps: N tensors (B, T, C), the features h^(1)..h^(N).
-        target: (B, T) labels y_1..y_T, the same for every step.
-        output_layer: maps features (B, T, C) to logits (B, T, V).
+        labels: N tensors (B, T), what each step is to predict.
+        logits: maps features (B, T, C) to logits (B, T, V).
         padding_idx: label that does not count.
         settings: weights and options of the loss.
 
     Returns:
         ``loss``: () weighted sum over steps and tokens, in nats; (B * T, 1) without ``reduce``.
         ``nll_loss``: (N,) unsmoothed sum of each step, detached; (N, B * T, 1) without ``reduce``.
+        ``ntokens``: (N,) labels of each step, the ignored prefix included as in fairseq.
         ``n_correct``: (N,) right argmax predictions of each step, only with ``report_accuracy``.
-        ``total``: () tokens that count, only with ``report_accuracy``.
+        ``total``: (N,) labels that were compared with them, only with ``report_accuracy``.
     """
-    skip = settings.ignore_prefix_size
-    target = target[:, skip:]
-    losses, nlls, n_correct = [], [], []
-    for weight, features in zip(settings.weights, steps, strict=True):
-        lprobs = log_probs(output_layer(features[:, skip:]))
-        loss, nll = label_smoothed_nll_loss(
-            lprobs.flatten(0, 1),
-            target.flatten(),
-            settings.label_smoothing,
-            ignore_index=padding_idx,
-            reduce=settings.reduce,
-        )
-        losses.append(weight * loss)
-        nlls.append(nll.detach())
-        if settings.report_accuracy:
-            n_correct.append((lprobs.argmax(-1).eq(target) & target.ne(padding_idx)).sum())
-    result = {"loss": torch.stack(losses).sum(0), "nll_loss": torch.stack(nlls)}
+    per_step = [
+        _step_loss(logits(features[:, settings.ignore_prefix_size :]), label, padding_idx, settings)
+        for features, label in zip(steps, labels, strict=True)
+    ]
+    result = {key: torch.stack([values[key] for values in per_step]) for key in per_step[0]}
+    weighted = [
+        weight * values["loss"] for weight, values in zip(settings.weights, per_step, strict=True)
+    ]
+    return result | {"loss": torch.stack(weighted).sum(0)}
+
+
+def _step_loss(
+    logits: Tensor, label: Tensor, padding_idx: int, settings: LossSettings
+) -> dict[str, Tensor]:
+    lprobs = log_probs(logits)
+    counted = label[:, settings.ignore_prefix_size :]
+    loss, nll = label_smoothed_nll_loss(
+        lprobs.flatten(0, 1),
+        counted.flatten(),
+        settings.label_smoothing,
+        ignore_index=padding_idx,
+        reduce=settings.reduce,
+    )
+    values = {"loss": loss, "nll_loss": nll.detach(), "ntokens": label.ne(padding_idx).sum()}
     if settings.report_accuracy:
-        result["n_correct"] = torch.stack(n_correct)
-        result["total"] = target.ne(padding_idx).sum()
-    return result
+        real = counted.ne(padding_idx)
+        values["n_correct"] = (lprobs.argmax(-1).eq(counted) & real).sum()
+        values["total"] = real.sum()
+    return values
 
 
 def log_probs(logits: Tensor) -> Tensor:

@@ -8,17 +8,20 @@ from omegaconf import OmegaConf
 PREFIX = "teaforn_"
 
 
-def chosen_arch(criterion_cfg: Any) -> str | None:
-    """The ``--arch`` beside a criterion's options, so that it can be judged before training.
+def chosen_model(criterion_cfg: Any) -> tuple[str | None, type | None, Any]:
+    """The model beside a criterion's options, so that it can be judged before training.
 
     Args:
         criterion_cfg: the criterion's section of fairseq's configuration.
 
     Returns:
-        The architecture's name; None where the section stands alone.
+        ``--arch``, its class and the model's section; three times None where the criterion's
+        section stands alone.
     """
     whole = criterion_cfg._get_parent() if OmegaConf.is_config(criterion_cfg) else None
-    return getattr(whole.model, "_name", None) if whole and "model" in whole else None
+    model_cfg = whole.model if whole and "model" in whole else None
+    arch = getattr(model_cfg, "_name", None)
+    return arch, ARCH_MODEL_REGISTRY.get(arch), model_cfg
 
 
 def require_unrollable(model: Any, arch: str | None = None) -> None:

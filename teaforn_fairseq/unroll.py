@@ -3,50 +3,106 @@
     h^(1) = M(e_0, e_1, ..., e_{L-1})
     h^(i) = M(e_0, f(h_1^(i-1)), ..., f(h_{L-1}^(i-1)))        i = 2..N
 
-A three-token example, what stands in the slots of each step ("aligned" labels y_1 y_2 y_3):
+A three-token example, what stands in the slots of each step and what it is to predict:
 
-    step 1    e_0   e_1          e_2
-    step 2    e_0   f(h_1^(1))   f(h_2^(1))
-    step 3    e_0   f(h_1^(2))   f(h_2^(2))
+    aligned    slots                  labels         shifted    slots                  labels
+    step 1     e_0  e_1     e_2       y_1 y_2 y_3    step 1     e_0    e_1    e_2      y_1 y_2 y_3
+    step 2     e_0  f(h_1)  f(h_2)    y_1 y_2 y_3    step 2     f(h_1) f(h_2) f(h_3)   y_2 y_3 -
+    step 3     e_0  f(h_1)  f(h_2)    y_1 y_2 y_3    step 3     f(h_1) f(h_2) f(h_3)   y_3 -   -
 
+In slot t, shifted step i stands i - 1 positions further than step 1.
 B batch, T target length, C features, N unroll steps.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-Feedback = Callable[[Tensor], Tensor]
+from teaforn_fairseq.feedbacks import Feedback
+
+LABELS = ("aligned", "shifted")
+
+
+@dataclass(frozen=True)
+class UnrollSettings:
+    """How the decoder is unrolled.
+
+    Attributes:
+        num_steps: N >= 1.
+        feedback: f, what a step hands to the next.
+        shifted: shifted labels rather than aligned ones.
+        mix: q, 0 to 1, the share of slots of steps 2..N that take the feedback; the others keep
+            their gold embedding.
+    """
+
+    num_steps: int
+    feedback: Feedback
+    shifted: bool = False
+    mix: float = 1.0
 
 
 def unroll(
-    body: Callable[[Tensor], Tensor],
-    gold: Tensor,
-    keep_gold: Tensor,
-    *,
-    num_steps: int,
-    feedback: Feedback,
+    decoder: Any, tokens: Tensor, encoder_out: Any, settings: UnrollSettings
 ) -> Iterator[Tensor]:
     """Yield the features of each unroll step in turn, so that one step's loss can be taken and
     its logits released before the next step runs.
 
     Args:
-        body: M, maps input vectors (B, T, C) to features (B, T, C_out).
-        gold: (B, T, C) gold embeddings e_0..e_{T-1}, without positions.
-        keep_gold: (B, T) bool, true in the slots that read gold at every step.
-        num_steps: N >= 1.
-        feedback: f, maps features (B, T, C_out) to input vectors (B, T, C).
+        decoder: an adapter (``teaforn_fairseq.decoders``).
+        tokens: (B, T) decoder input w_0..w_{T-1}.
+        encoder_out: what the adapter's body takes as the encoder's output.
+        settings: N, feedback, labels and mix.
 
     Yields:
         (B, T, C_out) features h^(1), ..., h^(N).
     """
-    features = body(gold)
+    gold, positions = decoder.embed(tokens), decoder.positions(tokens)
+    features = decoder.body(gold, positions, tokens, encoder_out)
     yield features
-    for _ in range(1, num_steps):
-        fed_back = shift_right(feedback(features))
-        features = body(torch.where(keep_gold.unsqueeze(-1), gold, fed_back))
+    for step in range(1, settings.num_steps):
+        fed_back = settings.feedback(features, decoder)
+        if settings.shifted:
+            keep_gold, ahead = torch.zeros_like(tokens, dtype=torch.bool), step
+        else:
+            fed_back = shift_right(fed_back)
+            keep_gold, ahead = first_slots(tokens, decoder.padding_idx), 0
+        keep_gold = keep_gold | left_out(keep_gold, settings.mix)
+        inputs = torch.where(keep_gold.unsqueeze(-1), shift_left(gold, ahead), fed_back)
+        here = None if positions is None else shift_left(positions, ahead)
+        features = decoder.body(inputs, here, tokens, encoder_out)
         yield features
+
+
+def step_labels(target: Tensor, num_steps: int, shifted: bool, padding_idx: int) -> list[Tensor]:
+    """What each step is to predict.
+
+    Args:
+        target: (B, T) labels y_1..y_L, padding on either side.
+        num_steps: N.
+        shifted: step i predicts y_i..y_L from its first slot on; otherwise y_1..y_L.
+        padding_idx: label that does not count.
+
+    Returns:
+        N tensors (B, T).
+    """
+    if not shifted:
+        return [target] * num_steps
+    padding = target.eq(padding_idx)
+    return [
+        shift_left(target, step, padding_idx).masked_fill(padding, padding_idx)
+        for step in range(num_steps)
+    ]
+
+
+def left_out(like: Tensor, mix: float) -> Tensor:
+    """(B, T) bool, true in a random share 1 - q of the slots; draws nothing when q = 1."""
+    if mix >= 1:
+        return torch.zeros_like(like)
+    return torch.rand(like.shape, device=like.device) >= mix
 
 
 def shift_right(vectors: Tensor) -> Tensor:
@@ -55,10 +111,19 @@ def shift_right(vectors: Tensor) -> Tensor:
     The last one drops out; slot 0 holds zeros, which no step reads because slot 0 keeps its gold
     embedding.
     """
-    return torch.nn.functional.pad(vectors, (0, 0, 1, -1))
+    return F.pad(vectors, (0, 0, 1, -1))
 
 
-def first_slots(prev_output_tokens: Tensor, padding_idx: int) -> Tensor:
+def shift_left(values: Tensor, slots: int, fill: float = 0) -> Tensor:
+    """Move values (B, T) or (B, T, C) some slots earlier; the last slots hold ``fill``."""
+    if slots == 0:
+        return values
+    kept = values[:, slots:]
+    behind = [0, 0] * (values.dim() - 2) + [0, values.size(1) - kept.size(1)]
+    return F.pad(kept, behind, value=fill)
+
+
+def first_slots(tokens: Tensor, padding_idx: int) -> Tensor:
     """Where each target begins: (B, T) bool, true in the slot of w_0 whichever side is padded."""
-    real = prev_output_tokens.ne(padding_idx)
+    real = tokens.ne(padding_idx)
     return real & real.cumsum(dim=1).eq(1)

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 import torch
 
 
-def loss(model, sample, weights, eps=0.0):
+def loss(model, sample, weights, eps=0.0, **unroll):
     """- sum_i lambda_i sum_t log p_t^(i)[y_t], smoothed as fairseq smooths, in nats."""
     total = 0.0
     for source, target in sentences(model, sample):
-        for weight, features in zip(
-            weights, steps(model, source, target, len(weights)), strict=True
-        ):
-            for h, label in zip(features, target, strict=True):
+        unrolled = steps(model, source, target, len(weights), **unroll)
+        for ahead, (weight, features) in enumerate(zip(weights, unrolled, strict=True)):
+            labels = target[ahead:] if unroll.get("shifted") else target
+            for h, label in zip(features, labels, strict=False):  # nothing is beyond the last one
                 total = total + weight * label_loss(model.decoder.output_layer(h), label, eps)
     return total
 
@@ -38,17 +38,87 @@ def label_loss(logits, label, eps):
     return total
 
 
-def steps(model, source, target, num_steps):
-    """h_1..h_L of each step, from h^(i) = M(e_0, f(h_1^(i-1)), ..., f(h_{L-1}^(i-1)))."""
+def steps(model, source, target, num_steps, feedback=None, shifted=False, mix=1.0):
+    """h_1..h_L of each step; random choices are drawn in the order: feedback, then mix.
+
+    aligned:  h^(i) = M(e_0, f(h_1^(i-1)), ..., f(h_{L-1}^(i-1)))
+    shifted:  h^(i) = M(f(h_1^(i-1)), ..., f(h_L^(i-1))), i - 1 positions further
+    """
     encoder_out = model.encoder(source.unsqueeze(0), torch.tensor([len(source)]))
     decoder, length = model.decoder, len(target)
     gold = [decoder.embed_scale * decoder.embed_tokens(w) for w in decoder_input(decoder, target)]
     features = run(decoder, gold, encoder_out)
     yield features
-    for _ in range(1, num_steps):
-        slots = [gold[0]] + [features[t - 1] for t in range(1, length)]
-        features = run(decoder, slots, encoder_out)
+    for step in range(1, num_steps):
+        fed_back = feedback(decoder, features) if feedback else list(features)
+        ahead = step if shifted else 0
+        here = gold[ahead:] + [torch.zeros_like(gold[0])] * min(ahead, length)
+        slots = fed_back if shifted else [gold[0], *fed_back[:-1]]
+        if mix < 1:
+            takes = torch.rand(1, length)[0] < mix
+            slots = [
+                slots[t] if takes[t] or (t == 0 and not shifted) else here[t] for t in range(length)
+            ]
+        features = run(decoder, slots, encoder_out, ahead)
         yield features
+
+
+def hidden_detached(decoder, features):
+    """h without its gradient."""
+    return list(features.detach())
+
+
+def topk(k, detach=False):
+    """sum over the k likeliest w of p[w] E(w), divided by their summed probability."""
+
+    def feedback(decoder, features):
+        fed_back = []
+        for p in decoder.output_layer(features).softmax(-1):
+            p = p.detach() if detach else p
+            words = sorted(range(len(p)), key=lambda w: -p[w].item())[: k or len(p)]
+            expected = sum(p[w] * row(decoder, w) for w in words) / sum(p[w] for w in words)
+            fed_back.append(expected)
+        return fed_back
+
+    return feedback
+
+
+def gumbel(tau, hard=False, detach=False):
+    """E-weighted softmax((log p + noise) / tau), or one word with this gradient."""
+
+    def feedback(decoder, features):
+        log_p = decoder.output_layer(features).log_softmax(-1)
+        noise = -torch.empty(1, *log_p.shape, dtype=log_p.dtype).exponential_().log()[0]
+        fed_back = []
+        for g in ((log_p + noise) / tau).softmax(-1):
+            g = g.detach() if detach else g
+            if hard:
+                g = torch.nn.functional.one_hot(g.argmax(), len(g)) + g - g.detach()
+            fed_back.append(sum(g[w] * row(decoder, w) for w in range(len(g))))
+        return fed_back
+
+    return feedback
+
+
+def argmax(decoder, features):
+    """E of the likeliest word."""
+    return [lookup(decoder, p.argmax()) for p in decoder.output_layer(features)]
+
+
+def sample(decoder, features):
+    """E of a word drawn from p."""
+    words = torch.multinomial(decoder.output_layer(features).float().softmax(-1), 1)
+    return [lookup(decoder, word) for word in words[:, 0]]
+
+
+def row(decoder, word):
+    """E(w) as a row of the table, whose padding row is like any other."""
+    return decoder.embed_scale * decoder.embed_tokens.weight[word]
+
+
+def lookup(decoder, word):
+    """E(w) as the decoder looks it up."""
+    return decoder.embed_scale * decoder.embed_tokens(word)
 
 
 def free_running(model, source, target):
@@ -67,20 +137,39 @@ def decoder_input(decoder, target):
     return torch.cat([torch.tensor([decoder.dictionary.eos()]), target[:-1]])
 
 
-def run(decoder, slots, encoder_out):
-    """M over the vectors in the slots, as (L, C)."""
-    with input_vectors(decoder, torch.stack(slots)) as tokens:
+def run(decoder, slots, encoder_out, ahead=0):
+    """M over the vectors in the slots, as (L, C), some positions further than usual."""
+    with input_vectors(decoder, torch.stack(slots)) as tokens, positions_ahead(decoder, ahead):
         return decoder.extract_features(tokens, encoder_out)[0][0]
 
 
 @contextmanager
 def input_vectors(decoder, vectors):
     """Make the stock decoder read these vectors (L, C) when it looks up the tokens (1, L)."""
-    table = torch.nn.Module()
     first = decoder.padding_idx + 1  # no token is padding
+    table = torch.nn.Module()
     table.forward = lambda tokens: vectors[tokens - first] / decoder.embed_scale
-    embed_tokens, decoder.embed_tokens = decoder.embed_tokens, table
-    try:
+    with swapped(decoder, "embed_tokens", table):
         yield torch.arange(first, first + len(vectors)).unsqueeze(0)
+
+
+@contextmanager
+def positions_ahead(decoder, ahead):
+    """Make the stock decoder count positions from this many slots on; beyond L there is none."""
+    stock = decoder.embed_positions
+    moved = torch.nn.Module()
+    moved.forward = lambda tokens, incremental_state=None: torch.cat(
+        [stock(tokens)[:, ahead:], 0 * stock(tokens)[:, :ahead]], dim=1
+    )
+    with swapped(decoder, "embed_positions", stock and moved):
+        yield
+
+
+@contextmanager
+def swapped(decoder, name, module):
+    before = getattr(decoder, name)
+    setattr(decoder, name, module)
+    try:
+        yield
     finally:
-        decoder.embed_tokens = embed_tokens
+        setattr(decoder, name, before)

@@ -129,12 +129,6 @@ def test_a_stock_architecture_is_refused_and_its_twin_named(build, batch, teafor
         teaforn(1)(build("transformer"), batch())
 
 
-def test_widths_that_differ_are_refused_when_the_model_is_built(build):
-    message = "--decoder-output-dim 4 with --decoder-embed-dim 8"
-    with pytest.raises(ValueError, match=message):
-        build(decoder_output_dim=4)
-
-
 def test_adaptive_softmax_is_refused_when_the_model_is_built(build):
     with pytest.raises(ValueError, match="^--adaptive-softmax-cutoff: .* received 4,8"):
         build(adaptive_softmax_cutoff="4,8")

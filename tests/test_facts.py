@@ -6,23 +6,17 @@ import pytest
 import reference
 import torch
 
-from teaforn_fairseq.feedback import hidden
-from teaforn_fairseq.transformer_decoder import body, embed
-from teaforn_fairseq.unroll import first_slots, shift_right, unroll
+from teaforn_fairseq.decoders.transformer import TransformerAdapter
+from teaforn_fairseq.feedbacks import FEEDBACKS
+from teaforn_fairseq.unroll import UnrollSettings, first_slots, shift_right, unroll
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
 
 def states(model, encoder_out, tokens, num_steps):
     """h_t^(i) as (N, B, T, C)."""
-    decoder = model.decoder
-    steps = unroll(
-        lambda inputs: body(decoder, inputs, tokens, encoder_out),
-        embed(decoder, tokens),
-        first_slots(tokens, decoder.padding_idx),
-        num_steps=num_steps,
-        feedback=hidden,
-    )
+    settings = UnrollSettings(num_steps, FEEDBACKS["hidden"]())
+    steps = unroll(TransformerAdapter(model.decoder), tokens, encoder_out, settings)
     return torch.stack(list(steps))
 
 

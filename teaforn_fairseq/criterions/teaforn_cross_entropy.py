@@ -2,45 +2,21 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 from fairseq.criterions import register_criterion
-from fairseq.criterions.label_smoothed_cross_entropy import (
-    LabelSmoothedCrossEntropyCriterion,
-    LabelSmoothedCrossEntropyCriterionConfig,
-)
+from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from fairseq.logging import metrics
-from fairseq.models import ARCH_MODEL_REGISTRY
 from torch import Tensor
 from torch.nn import Module
 
-from teaforn_fairseq.loss import UnrollSettings
+from teaforn_fairseq.loss import LossSettings
+from teaforn_fairseq.options import TeaForNCrossEntropyCriterionConfig, unroll_settings
 from teaforn_fairseq.step_weights import step_weights
-from teaforn_fairseq.twins import chosen_arch, require_unrollable
+from teaforn_fairseq.twins import chosen_model, require_unrollable
 
 # In this order on every rank: fairseq sums the log over ranks by position, not by key.
-PER_STEP_KEYS = ("nll_loss", "n_correct")
-
-
-@dataclass
-class TeaForNCrossEntropyCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
-    teaforn_n: int = field(
-        default=2,
-        metadata={"help": "number of unroll steps N, at least 1; 1 is teacher forcing"},
-    )
-    teaforn_discount: float = field(
-        default=0.5,
-        metadata={"help": "weight of step i is discount^(i-1), discount from 0 to 1"},
-    )
-    # fairseq builds its parser from the annotation and does not understand "str | None".
-    teaforn_weights: Optional[str] = field(  # noqa: UP045
-        default=None,
-        metadata={
-            "help": "weights of the N steps one by one, comma-separated, not negative, not all"
-            " zero; wins over --teaforn-discount",
-        },
-    )
+PER_STEP_KEYS = ("nll_loss", "ntokens", "n_correct", "total")
 
 
 @register_criterion("teaforn_cross_entropy", dataclass=TeaForNCrossEntropyCriterionConfig)
@@ -60,27 +36,47 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         teaforn_n: int = 2,
         teaforn_discount: float = 0.5,
         teaforn_weights: str | None = None,
+        teaforn_feedback: str = "hidden",
+        teaforn_topk: int | None = None,
+        teaforn_temperature: float | None = None,
+        teaforn_hard: bool = False,
+        teaforn_detach: bool = False,
+        teaforn_labels: str = "aligned",
+        teaforn_mix: float = 1.0,
     ):
         """Take the options of the command line.
 
         Raises:
-            ValueError: ``--teaforn-n`` below 1, a discount outside [0, 1], or weights that are
-                not N numbers, negative or all zero.
+            ValueError: a value out of its range, or an option that would do nothing.
         """
         super().__init__(task, sentence_avg, label_smoothing, ignore_prefix_size, report_accuracy)
         self.weights = step_weights(teaforn_n, teaforn_discount, teaforn_weights)
+        self.unroll_settings = unroll_settings(
+            teaforn_n,
+            teaforn_feedback,
+            teaforn_labels,
+            teaforn_mix,
+            topk=teaforn_topk,
+            temperature=teaforn_temperature,
+            hard=teaforn_hard,
+            detach=teaforn_detach,
+        )
 
     @classmethod
     def build_criterion(cls, cfg: Any, task: Any) -> "TeaForNCrossEntropyCriterion":
         """Construct it from fairseq's configuration.
 
         Raises:
-            ValueError: ``--arch`` names no ``teaforn_*`` architecture.
+            ValueError: ``--arch`` names no ``teaforn_*`` architecture, or one that the feedback
+                cannot work with.
         """
-        arch = chosen_arch(cfg)
+        criterion = super().build_criterion(cfg, task)
+        arch, model_class, model_cfg = chosen_model(cfg)
         if arch is not None:
-            require_unrollable(ARCH_MODEL_REGISTRY[arch], arch)
-        return super().build_criterion(cfg, task)
+            require_unrollable(model_class, arch)
+            widths = model_class.unroll_widths(model_cfg)
+            criterion.unroll_settings.feedback.check(*widths, len(task.target_dictionary))
+        return criterion
 
     def forward(
         self, model: Module, sample: dict[str, Any], reduce: bool = True
@@ -102,13 +98,16 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
             per_step = {key: [log[key]] for key in PER_STEP_KEYS if key in log}
             return loss, sample_size, log | _numbered(per_step)
         unrolled = model(
-            **sample["net_input"], target=sample["target"], teaforn=self._settings(reduce)
+            **sample["net_input"],
+            target=sample["target"],
+            unroll_settings=self.unroll_settings,
+            loss_settings=self._loss_settings(reduce),
         )
         sample_size = sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
         return unrolled["loss"], sample_size, self._log(unrolled, sample, sample_size)
 
-    def _settings(self, reduce: bool) -> UnrollSettings:
-        return UnrollSettings(
+    def _loss_settings(self, reduce: bool) -> LossSettings:
+        return LossSettings(
             weights=self.weights,
             label_smoothing=self.eps,
             ignore_prefix_size=self.ignore_prefix_size,
@@ -127,24 +126,25 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
             "sample_size": sample_size,
         }
         if self.report_accuracy:
-            log.update(n_correct=unrolled["n_correct"][0], total=unrolled["total"])
+            log.update(n_correct=unrolled["n_correct"][0], total=unrolled["total"][0])
         return log | _numbered(unrolled)
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
         """Log stock's values, which are step 1's, then every step's own.
 
-        ``nll_loss_<i>`` is a mean over target tokens in bits, like ``nll_loss``; ``accuracy_<i>``
-        is in percent.
+        ``nll_loss_<i>`` is a mean over the labels of step i in bits, like ``nll_loss``;
+        ``accuracy_<i>`` is in percent of them. A step without labels logs neither.
         """
         super().reduce_metrics(logging_outputs)
-        ntokens = sum(log.get("ntokens", 0) for log in logging_outputs)
-        total = sum(log.get("total", 0) for log in logging_outputs)
         for step in range(1, _num_steps(logging_outputs) + 1):
-            nll = sum(log.get(f"nll_loss_{step}", 0) for log in logging_outputs)
-            metrics.log_scalar(f"nll_loss_{step}", nll / ntokens / math.log(2), ntokens, round=3)
+            nll, ntokens, n_correct, total = (
+                sum(log.get(f"{key}_{step}", 0) for log in logging_outputs) for key in PER_STEP_KEYS
+            )
+            if ntokens > 0:
+                bits = nll / ntokens / math.log(2)
+                metrics.log_scalar(f"nll_loss_{step}", bits, ntokens, round=3)
             if total > 0:
-                n_correct = sum(log.get(f"n_correct_{step}", 0) for log in logging_outputs)
                 metrics.log_scalar(f"accuracy_{step}", 100.0 * n_correct / total, total, round=3)
 
 

@@ -5,7 +5,6 @@ checkpoints are interchangeable. Called the stock way it runs the stock code.
 """
 
 from argparse import Namespace
-from functools import partial
 from typing import Any
 
 from fairseq.models import (
@@ -17,10 +16,10 @@ from fairseq.models import (
 from fairseq.models.transformer import TransformerModel
 from torch import Tensor
 
-from teaforn_fairseq import feedback, transformer_decoder
-from teaforn_fairseq.loss import UnrollSettings, unroll_loss
+from teaforn_fairseq.decoders.transformer import TransformerAdapter
+from teaforn_fairseq.loss import LossSettings, unroll_loss
 from teaforn_fairseq.twins import PREFIX
-from teaforn_fairseq.unroll import first_slots, unroll
+from teaforn_fairseq.unroll import UnrollSettings, step_labels, unroll
 
 
 @register_model("teaforn_transformer")
@@ -38,16 +37,19 @@ class TeaForNTransformerModel(TransformerModel):
         """Build the model from fairseq's options.
 
         Raises:
-            ValueError: adaptive softmax, or output and input widths that differ.
+            ValueError: adaptive softmax.
         """
         if getattr(args, "adaptive_softmax_cutoff", None) is not None:
             raise ValueError(
                 "--adaptive-softmax-cutoff: TeaForN needs the full softmax; received"
                 f" {args.adaptive_softmax_cutoff}. Leave it out, or train the stock architecture."
             )
-        model = super().build_model(args, task)
-        feedback.check_hidden(model.decoder.embed_dim, model.decoder.output_embed_dim)
-        return model
+        return super().build_model(args, task)
+
+    @staticmethod
+    def unroll_widths(args: Namespace) -> tuple[int, int]:
+        """Width of the decoder's input and of its features, as the options say."""
+        return int(args.decoder_embed_dim), int(args.decoder_output_dim)
 
     def forward(
         self,
@@ -55,50 +57,35 @@ class TeaForNTransformerModel(TransformerModel):
         src_lengths: Tensor,
         prev_output_tokens: Tensor,
         *stock_args: Any,
-        teaforn: UnrollSettings | None = None,
+        unroll_settings: UnrollSettings | None = None,
+        loss_settings: LossSettings | None = None,
         target: Tensor | None = None,
         **stock_kwargs: Any,
     ) -> Any:
-        """Stock forward pass, or the loss of an unroll when ``teaforn`` is given.
+        """Stock forward pass, or the loss of an unroll when ``unroll_settings`` are given.
 
         Args:
             src_tokens: (B, S) source token ids.
             src_lengths: (B,) source lengths.
             prev_output_tokens: (B, T) decoder input w_0..w_{T-1}.
-            teaforn: weights and loss options of the unroll; None runs the stock code.
-            target: (B, T) labels y_1..y_T, read only with ``teaforn``.
+            unroll_settings: how to unroll; None runs the stock code.
+            loss_settings: weights and options of the loss, read only with ``unroll_settings``.
+            target: (B, T) labels y_1..y_T, read only with ``unroll_settings``.
 
         Returns:
             The stock output, or the dictionary of :func:`teaforn_fairseq.loss.unroll_loss`.
         """
-        if teaforn is None:
+        if unroll_settings is None:
             return super().forward(
                 src_tokens, src_lengths, prev_output_tokens, *stock_args, **stock_kwargs
             )
         encoder_out = self.encoder(src_tokens, src_lengths=src_lengths)
-        return self._unroll_loss(prev_output_tokens, encoder_out, target, teaforn)
-
-    def _unroll_loss(
-        self,
-        prev_output_tokens: Tensor,
-        encoder_out: transformer_decoder.EncoderOut,
-        target: Tensor,
-        settings: UnrollSettings,
-    ) -> dict[str, Tensor]:
-        decoder = self.decoder
-        steps = unroll(
-            partial(
-                transformer_decoder.body,
-                decoder,
-                prev_output_tokens=prev_output_tokens,
-                encoder_out=encoder_out,
-            ),
-            transformer_decoder.embed(decoder, prev_output_tokens),
-            first_slots(prev_output_tokens, decoder.padding_idx),
-            num_steps=len(settings.weights),
-            feedback=feedback.hidden,
+        decoder = TransformerAdapter(self.decoder)
+        labels = step_labels(
+            target, unroll_settings.num_steps, unroll_settings.shifted, decoder.padding_idx
         )
-        return unroll_loss(steps, target, decoder.output_layer, decoder.padding_idx, settings)
+        steps = unroll(decoder, prev_output_tokens, encoder_out, unroll_settings)
+        return unroll_loss(steps, labels, decoder.logits, decoder.padding_idx, loss_settings)
 
 
 for _arch in tuple(ARCH_MODEL_INV_REGISTRY["transformer"]):

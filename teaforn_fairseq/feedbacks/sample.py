@@ -1,0 +1,24 @@
+"""The embedding of a word drawn from p (scheduled sampling is made of it)."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from teaforn_fairseq.feedbacks.base import Feedback, register_feedback
+
+
+@register_feedback("sample")
+@dataclass(frozen=True)
+class Sample(Feedback):
+    """Random as fairseq's seed wills; no gradient through the choice, only into the embedding."""
+
+    differentiable: ClassVar[bool] = False
+
+    def __call__(self, features: Tensor, decoder: Any) -> Tensor:
+        """Features (B, T, C_out) to the embeddings (B, T, C) of a word a slot."""
+        with torch.no_grad():
+            probabilities = decoder.logits(features).float().softmax(dim=-1)
+            words = torch.multinomial(probabilities.flatten(0, 1), num_samples=1)
+        return decoder.embed(words.view(features.shape[:2]))

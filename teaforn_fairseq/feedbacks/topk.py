@@ -1,0 +1,76 @@
+"""The expected embedding over the k likeliest words (the paper's feedback; k = 4 there).
+
+f(h) = sum over the k likeliest w of p[w] E(w) / sum of their p[w]
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from teaforn_fairseq.feedbacks.base import Feedback, register_feedback
+
+
+@register_feedback("topk")
+@dataclass(frozen=True)
+class TopK(Feedback):
+    """Gradients flow through the probabilities and through the embeddings.
+
+    Attributes:
+        topk: k, 1 to V; 0 stands for the whole vocabulary.
+
+    Raises:
+        ValueError: k is negative.
+    """
+
+    topk: int = 4
+
+    def __post_init__(self) -> None:
+        if self.topk < 0:
+            raise ValueError(
+                f"--teaforn-topk: must be at least 0; received {self.topk}."
+                " 0 stands for the whole vocabulary."
+            )
+
+    def check(self, input_dim: int, output_dim: int, vocabulary_size: int) -> None:
+        """Refuse k above the vocabulary.
+
+        Raises:
+            ValueError: there are fewer than k words.
+        """
+        if self.topk > vocabulary_size:
+            raise ValueError(
+                f"--teaforn-topk: must not exceed the target vocabulary of {vocabulary_size} words;"
+                f" received {self.topk}. 0 stands for the whole vocabulary."
+            )
+
+    def __call__(self, features: Tensor, decoder: Any) -> Tensor:
+        """Features (B, T, C_out) to expected embeddings (B, T, C)."""
+        if self.topk == 0:
+            # Run again for the backward pass: no step's (B, T, V) probabilities stay in memory.
+            rows = checkpoint(self._expectation, features, decoder, use_reentrant=False)
+        else:
+            rows = self._topk_expectation(features, decoder)
+        return decoder.dress(rows)
+
+    def _expectation(self, features: Tensor, decoder: Any) -> Tensor:
+        probabilities = self._cut(decoder.logits(features).softmax(dim=-1))
+        return probabilities @ decoder.table
+
+    def _topk_expectation(self, features: Tensor, decoder: Any) -> Tensor:
+        # A softmax over the k logits alone is p divided by the summed p of these k; and of the
+        # (B, T, V) logits autograd keeps nothing but the k indices.
+        logits, words = decoder.logits(features).topk(self.topk, dim=-1)
+        probabilities = self._cut(logits.softmax(dim=-1))
+        rows = F.embedding_bag(  # B x T x k -> B*T x C_table
+            words.flatten(0, 1),
+            decoder.table,
+            per_sample_weights=probabilities.flatten(0, 1).to(decoder.table.dtype),
+            mode="sum",
+        )
+        return rows.unflatten(0, words.shape[:2])
+
+    def _cut(self, probabilities: Tensor) -> Tensor:
+        return probabilities.detach() if self.detach else probabilities

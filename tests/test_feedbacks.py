@@ -1,0 +1,206 @@
+"""Every feedback x labels x mix against the slow reference, and what the feedbacks refuse."""
+
+import re
+
+import pytest
+import reference
+import torch
+from test_reference import assert_same, loss_and_gradients
+
+from teaforn_fairseq.decoders.transformer import TransformerAdapter
+from teaforn_fairseq.feedbacks import FEEDBACKS, build_feedback
+from teaforn_fairseq.options import unroll_settings
+from teaforn_fairseq.unroll import step_labels
+
+FEEDBACK_CASES = {
+    "hidden": ({"teaforn_feedback": "hidden"}, None),
+    "top 3": ({"teaforn_feedback": "topk", "teaforn_topk": 3}, reference.topk(3)),
+    "all words": ({"teaforn_feedback": "topk", "teaforn_topk": 0}, reference.topk(0)),
+    "gumbel": (
+        {"teaforn_feedback": "gumbel", "teaforn_temperature": 0.7},
+        reference.gumbel(0.7),
+    ),
+    "hard gumbel": (
+        {"teaforn_feedback": "gumbel", "teaforn_hard": True},
+        reference.gumbel(1.0, hard=True),
+    ),
+    "hidden, detached": ({"teaforn_detach": True}, reference.hidden_detached),
+    "top 3, detached": (
+        {"teaforn_feedback": "topk", "teaforn_topk": 3, "teaforn_detach": True},
+        reference.topk(3, detach=True),
+    ),
+    "gumbel, detached": (
+        {"teaforn_feedback": "gumbel", "teaforn_detach": True},
+        reference.gumbel(1.0, detach=True),
+    ),
+    "argmax": ({"teaforn_feedback": "argmax"}, reference.argmax),
+    "sample": ({"teaforn_feedback": "sample"}, reference.sample),
+}
+
+
+def replayed(compute):
+    """From the same generator state."""
+    torch.manual_seed(5)
+    return compute()
+
+
+@pytest.mark.parametrize("mix", [1.0, 0.6, 0.0])
+@pytest.mark.parametrize("labels", ["aligned", "shifted"])
+@pytest.mark.parametrize(("options", "feedback"), FEEDBACK_CASES.values(), ids=FEEDBACK_CASES)
+def test_loss_and_gradients_follow_the_formula(
+    build, batch, teaforn, options, feedback, labels, mix
+):
+    # One sentence: reference and code then draw the same random numbers in the same order.
+    model, sample = build(share_decoder_input_output_embed=True), batch((5,))
+    criterion = teaforn(3, teaforn_labels=labels, teaforn_mix=mix, **options)
+    unroll = {"feedback": feedback, "shifted": labels == "shifted", "mix": mix}
+    actual = loss_and_gradients(model, lambda: replayed(lambda: criterion(model, sample)[0]))
+    expected = loss_and_gradients(
+        model, lambda: replayed(lambda: reference.loss(model, sample, (1, 0.5, 0.25), **unroll))
+    )
+    assert_same(actual, expected)
+
+
+@pytest.mark.parametrize("left_pad", [False, True])
+@pytest.mark.parametrize("options", [{}, {"decoder_learned_pos": True, "max_target_positions": 5}])
+def test_shifted_labels_of_a_padded_batch_follow_the_formula(
+    build, batch, teaforn, left_pad, options
+):
+    model, sample = build(**options), batch((5, 3, 1, 4), left_pad_target=left_pad)
+    criterion = teaforn(3, teaforn_labels="shifted")
+    actual = loss_and_gradients(model, lambda: criterion(model, sample)[0])
+    expected = loss_and_gradients(
+        model, lambda: reference.loss(model, sample, (1, 0.5, 0.25), shifted=True)
+    )
+    assert_same(actual, expected)
+
+
+def test_labels_of_every_step_boundaries_and_padding_included():
+    target = torch.tensor([[5, 6, 7, 2], [8, 2, 1, 1], [2, 1, 1, 1]])  # 2 is eos, 1 padding
+    aligned = step_labels(target, 3, shifted=False, padding_idx=1)
+    assert all(torch.equal(labels, target) for labels in aligned) and len(aligned) == 3
+    shifted = step_labels(target, 5, shifted=True, padding_idx=1)
+    assert [labels.tolist() for labels in shifted] == [
+        [[5, 6, 7, 2], [8, 2, 1, 1], [2, 1, 1, 1]],
+        [[6, 7, 2, 1], [2, 1, 1, 1], [1, 1, 1, 1]],
+        [[7, 2, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]],
+        [[2, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]],
+        [[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]],
+    ]
+    left = torch.tensor([[1, 1, 8, 2]])
+    assert [x.tolist() for x in step_labels(left, 3, shifted=True, padding_idx=1)] == [
+        [[1, 1, 8, 2]],
+        [[1, 1, 2, 1]],
+        [[1, 1, 1, 1]],
+    ]
+
+
+def test_shifted_steps_report_means_over_their_own_labels(build, batch, teaforn):
+    log = teaforn(3, teaforn_labels="shifted", report_accuracy=True)(build(), batch((4, 2, 1)))[2]
+    assert [int(log[f"ntokens_{step}"]) for step in (1, 2, 3)] == [7, 4, 2]
+    assert [int(log[f"total_{step}"]) for step in (1, 2, 3)] == [7, 4, 2]
+
+
+@pytest.fixture
+def states(build):
+    """Features (B, T, C_out) and the adapter of a decoder."""
+    model = build(decoder_output_dim=6)
+    return torch.randn(2, 3, 6, dtype=torch.double), TransformerAdapter(model.decoder)
+
+
+def test_k_of_the_whole_vocabulary_is_the_softmax_expectation(states):
+    features, decoder = states
+    whole = build_feedback("topk", {"topk": len(decoder.table)})(features, decoder)
+    torch.testing.assert_close(whole, build_feedback("topk", {"topk": 0})(features, decoder))
+
+
+def test_k_of_1_is_the_argmax_embedding(states):
+    features, decoder = states
+    one = build_feedback("topk", {"topk": 1})(features, decoder)
+    torch.testing.assert_close(one, build_feedback("argmax", {})(features, decoder))
+
+
+def test_topk_divides_probabilities_not_logits(states):
+    features, decoder = states
+    p = decoder.logits(features).softmax(-1)
+    top, words = p.topk(2)
+    expected = (top[..., None] * decoder.embed(words)).sum(-2) / top.sum(-1, keepdim=True)
+    torch.testing.assert_close(build_feedback("topk", {"topk": 2})(features, decoder), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("topk", {"topk": 3}), ("topk", {"topk": 0}), ("gumbel", {})]
+)
+def test_no_logits_are_kept_for_the_backward_pass(build, name, options):
+    model = build()
+    decoder, parameters = (
+        TransformerAdapter(model.decoder),
+        {p.data_ptr() for p in model.parameters()},
+    )
+    features = torch.randn(2, 5, 8, dtype=torch.double, requires_grad=True)
+    sizes = []
+
+    def note(tensor):
+        if tensor.data_ptr() not in parameters:
+            sizes.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        build_feedback(name, options)(features, decoder)
+    assert max(sizes) < 2 * 5 * len(decoder.table)
+
+
+def test_same_seed_same_draws_and_another_seed_others(build, batch, teaforn):
+    model, sample = build(), batch((9, 7))
+    for options in (
+        {"teaforn_feedback": "gumbel"},
+        {"teaforn_feedback": "sample"},
+        {"teaforn_mix": 0.5},
+    ):
+        criterion = teaforn(2, **options)
+        losses = []
+        for seed in (1, 1, 2):
+            torch.manual_seed(seed)
+            losses.append(criterion(model, sample)[0].item())
+        assert losses[0] == losses[1] != losses[2]
+
+
+REFUSED = {
+    "negative k": (
+        {"feedback": "topk", "topk": -1},
+        "--teaforn-topk: must be at least 0; received -1. 0 stands for the whole vocabulary.",
+    ),
+    "temperature": (
+        {"feedback": "gumbel", "temperature": 0.0},
+        "--teaforn-temperature: must be a number above 0; received 0.0.",
+    ),
+    "mix": ({"mix": 1.2}, "--teaforn-mix: must lie between 0 and 1; received 1.2."),
+    "hard without gumbel": (
+        {"feedback": "topk", "hard": True},
+        "--teaforn-hard: does nothing with --teaforn-feedback topk; received True. Leave it out,"
+        " or choose a feedback that reads it: gumbel.",
+    ),
+    "k without topk": (
+        {"topk": 0},
+        "--teaforn-topk: does nothing with --teaforn-feedback hidden; received 0. Leave it out,"
+        " or choose a feedback that reads it: topk.",
+    ),
+    "nothing to detach": (
+        {"feedback": "argmax", "detach": True},
+        "--teaforn-detach: does nothing with --teaforn-feedback argmax; received True. Leave it"
+        " out, or choose a feedback that reads it: gumbel, hidden, topk.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
+def test_bad_options_are_refused_with_flag_rule_and_value(options, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        unroll_settings(2, **{"feedback": "hidden", "labels": "aligned", "mix": 1.0, **options})
+
+
+def test_a_model_the_feedback_cannot_work_with_is_refused():
+    with pytest.raises(ValueError, match="^--decoder-output-dim: .* received .* 4 with .* 8"):
+        FEEDBACKS["hidden"]().check(8, 4, 100)
+    with pytest.raises(ValueError, match="^--teaforn-topk: .* of 3 words; received 4"):
+        FEEDBACKS["topk"]().check(8, 4, 3)
