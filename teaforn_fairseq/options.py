@@ -1,15 +1,15 @@
-"""The criterion's options on the command line, and the settings they amount to."""
+"""The criterion's options on the command line."""
 
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Optional
 
 from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterionConfig,
 )
 from fairseq.dataclass import ChoiceEnum
 
-from teaforn_fairseq.feedbacks import FEEDBACKS, build_feedback
-from teaforn_fairseq.unroll import LABELS, UnrollSettings
+from teaforn_fairseq.feedbacks import FEEDBACKS
+from teaforn_fairseq.unroll import LABELS
 
 FEEDBACK_CHOICES = ChoiceEnum(sorted(FEEDBACKS))
 LABELS_CHOICES = ChoiceEnum(list(LABELS))
@@ -18,13 +18,18 @@ LABELS_CHOICES = ChoiceEnum(list(LABELS))
 # fairseq builds its parser from the annotations and does not understand "str | None".
 @dataclass
 class TeaForNCrossEntropyCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
-    teaforn_n: int = field(
-        default=2,
-        metadata={"help": "number of unroll steps N, at least 1; 1 is teacher forcing"},
+    teaforn_n: str = field(
+        default="2",
+        metadata={
+            "help": "number of unroll steps N, at least 1; 1 is teacher forcing; or a schedule over"
+            " updates, as in 1@0,2@10000,3@20000"
+        },
     )
-    teaforn_discount: float = field(
-        default=0.5,
-        metadata={"help": "weight of step i is discount^(i-1), discount from 0 to 1"},
+    teaforn_discount: str = field(
+        default="0.5",
+        metadata={
+            "help": "weight of step i is discount^(i-1), discount from 0 to 1; or a schedule"
+        },
     )
     teaforn_weights: Optional[str] = field(  # noqa: UP045
         default=None,
@@ -59,35 +64,11 @@ class TeaForNCrossEntropyCriterionConfig(LabelSmoothedCrossEntropyCriterionConfi
         default="aligned",
         metadata={"help": "aligned: every step predicts y_1..y_L; shifted: step i y_i..y_L"},
     )
-    teaforn_mix: float = field(
-        default=1.0,
+    teaforn_mix: str = field(
+        default="1",
         metadata={
-            "help": "share of slots of steps 2..N that take the feedback, from 0 to 1; the others"
-            " keep their gold embedding"
+            "help": "share of slots of steps 2..N that take the feedback, from 0 to 1, the others"
+            " keep their gold embedding; or a schedule, which may hold linear:K, exponential:K and"
+            " inverse-sigmoid:K"
         },
-    )
-
-
-def unroll_settings(
-    num_steps: int, feedback: str, labels: str, mix: float, **feedback_options: Any
-) -> UnrollSettings:
-    """What the options ask of the unroll.
-
-    Args:
-        num_steps: N.
-        feedback: name of the feedback.
-        labels: "aligned" or "shifted".
-        mix: q.
-        feedback_options: the feedbacks' own by name; None or False where not given.
-
-    Raises:
-        ValueError: a value out of its range, or an option that the feedback would ignore.
-    """
-    if not 0 <= mix <= 1:
-        raise ValueError(f"--teaforn-mix: must lie between 0 and 1; received {mix}.")
-    return UnrollSettings(
-        num_steps=num_steps,
-        feedback=build_feedback(str(feedback), feedback_options),
-        shifted=str(labels) == "shifted",
-        mix=mix,
     )

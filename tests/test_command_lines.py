@@ -39,17 +39,36 @@ def test_log_has_every_step_in_training_and_validation(trained):
             assert {f"{prefix}nll_loss_2", f"{prefix}nll_loss_3", f"{prefix}ppl"} <= set(record)
 
 
+def assert_same_updates(records, expected):
+    """The logged training values of two runs, speed and wall clock aside."""
+    assert [record["num_updates"] for record in records] == [str(n) for n in range(1, 13)]
+    for record, other in zip(records, expected, strict=True):
+        assert record.keys() == other.keys()
+        for key in record.keys() & {"loss", "ppl", "lr", "gnorm", "epoch"}:
+            assert record[key] == other[key], key
+        for key in (key for key in record if key.startswith("nll_loss")):
+            assert record[key] == other[key], key
+
+
 def test_resumed_training_logs_what_uninterrupted_training_logs(data, trained, tmp_path):
     _, whole = trained
     options = [*TEAFORN, "--teaforn-n", "3"]
     first = train(data, tmp_path, *options, "--max-update", "5")
     rest = train(data, tmp_path, *options, "--max-update", "12")
-    resumed = first["train_inner"] + rest["train_inner"]
-    assert [record["num_updates"] for record in resumed] == [str(n) for n in range(1, 13)]
-    for key in ("loss", "nll_loss_1", "nll_loss_2", "nll_loss_3", "lr", "gnorm", "epoch"):
-        expected = [record[key] for record in whole["train_inner"]]
-        assert [record[key] for record in resumed] == expected, key
+    assert_same_updates(first["train_inner"] + rest["train_inner"], whole["train_inner"])
     assert rest["valid"][-1]["valid_loss"] == whole["valid"][-1]["valid_loss"]
+
+
+def test_schedules_and_random_feedback_go_on_through_resume(data, tmp_path):
+    options = [*TEAFORN, "--teaforn-n", "1@0,2@3,3@7", "--teaforn-discount", "1@0,0.5@6"]
+    options += ["--teaforn-feedback", "sample", "--teaforn-mix", "0.2@0,linear:6@4"]
+    options += ["--update-freq", "2", "--disable-validation"]
+    whole = train(data, tmp_path / "whole", *options, "--max-update", "12")["train_inner"]
+    first = train(data, tmp_path / "cut", *options, "--max-update", "5")
+    rest = train(data, tmp_path / "cut", *options, "--max-update", "12")
+    assert_same_updates(first["train_inner"] + rest["train_inner"], whole)
+    num_steps = [sum(key.startswith("nll_loss_") for key in record) for record in whole]
+    assert num_steps == [1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3]  # update u is made at u - 1 updates
 
 
 def test_validate_repeats_the_values_of_the_last_validation(data, trained):

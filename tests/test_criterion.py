@@ -8,7 +8,7 @@ import torch
 from fairseq.logging import metrics
 
 from teaforn_fairseq.criterions.teaforn_cross_entropy import TeaForNCrossEntropyCriterion
-from teaforn_fairseq.step_weights import step_weights
+from teaforn_fairseq.plan import make_plan
 
 
 def reduced(logs):
@@ -74,50 +74,68 @@ def test_sample_size_counts_each_token_once(build, batch, teaforn, n):
     assert teaforn(n, sentence_avg=True)(model, sample)[1] == 3
 
 
+def plan(n, discount="0.5", weights=None):
+    return make_plan(
+        n=n, discount=discount, weights=weights, feedback="hidden", labels="aligned", mix="1"
+    )
+
+
 def test_weights_by_discount_and_by_hand():
-    assert step_weights(3, 0.5, None) == (1, 0.5, 0.25)
-    assert step_weights(2, 0.0, None) == (1, 0)
-    assert step_weights(2, 1.0, None) == (1, 1)
-    assert step_weights(3, 0.5, "0, 2,1e-1") == (0, 2, 0.1)
+    assert plan("3").at(0)[1] == (1, 0.5, 0.25)
+    assert plan("2", "0").at(0)[1] == (1, 0)
+    assert plan("2", "1").at(0)[1] == (1, 1)
+    assert plan("3", "0.5", "0, 2,1e-1").at(0)[1] == (0, 2, 0.1)
 
 
-REFUSED = [
-    (
-        (0, 0.5, None),
-        "--teaforn-n: the number of unroll steps must be at least 1; received 0."
-        " Use 1 for teacher forcing, 2 or more for TeaForN.",
-    ),
-    ((2, 1.5, None), "--teaforn-discount: must lie between 0 and 1; received 1.5."),
-    ((2, -0.1, None), "--teaforn-discount: must lie between 0 and 1; received -0.1."),
-    ((2, math.nan, None), "--teaforn-discount: must lie between 0 and 1; received nan."),
-    (
-        (2, 0.5, "1,0.5,0.25"),
-        "--teaforn-weights: needs one weight for each of the --teaforn-n 2 steps;"
-        " received 3: '1,0.5,0.25'.",
-    ),
-    *(
-        (
-            (2, 0.5, weights),
-            "--teaforn-weights: must be finite, not negative and not all zero;"
-            f" received '{weights}'.",
-        )
-        for weights in ("1,-1", "0,0", "nan,1", "inf,1")
-    ),
-    *(
-        (
-            (2, 0.5, weights),
-            "--teaforn-weights: must be comma-separated numbers, as in 1,0.5;"
-            f" received '{weights}'.",
-        )
-        for weights in ("1,x", "", "1;2")
-    ),
-]
+def test_scheduled_steps_and_discount_meet_at_each_update():
+    scheduled = plan("1@0,3@10", "1@0,0.5@10,0@20")
+    weights = {update: scheduled.at(update)[1] for update in (0, 9, 10, 20)}
+    assert weights == {0: (1,), 9: (1,), 10: (1, 0.5, 0.25), 20: (1, 0, 0)}
+    assert scheduled.max_steps == 3
 
 
-@pytest.mark.parametrize(("options", "message"), REFUSED, ids=lambda value: str(value)[:40])
+def test_a_scheduled_criterion_follows_the_models_updates(build, batch, teaforn):
+    model, sample, criterion = build(), batch(), teaforn("1@0,2@5,3@6", report_accuracy=True)
+    logs = {}
+    for update, n in ((0, 1), (4, 1), (5, 2), (6, 3)):
+        model.set_num_updates(update)
+        loss, _, logs[update] = criterion(model, sample)
+        assert loss == teaforn(n)(model, sample)[0]
+    assert len({tuple(log) for log in logs.values()}) == 1  # the same keys in the same order
+    assert {"nll_loss_1", "nll_loss_2"} <= reduced([logs[5]]).keys()
+    assert "nll_loss_3" not in reduced([logs[5]])  # not computed, so not shown
+
+
+WHOLE = "the number of unroll steps must be a whole number of at least 1"
+NUMBERS = "must be comma-separated numbers, as in 1,0.5"
+FINITE = "must be finite, not negative and not all zero"
+REFUSED = {
+    ("0", "0.5", None): f"--teaforn-n: {WHOLE}; received 0. Use 1 for teacher forcing, 2 or more"
+    " for TeaForN.",
+    ("1.5", "0.5", None): f"--teaforn-n: {WHOLE}; received 1.5. Use 1 for teacher forcing, 2 or"
+    " more for TeaForN.",
+    ("2", "1.5", None): "--teaforn-discount: must lie between 0 and 1; received 1.5.",
+    ("2", "-0.1", None): "--teaforn-discount: must lie between 0 and 1; received -0.1.",
+    ("2", "nan", None): "--teaforn-discount: must lie between 0 and 1; received nan.",
+    ("2", "0.5", "1,0.5,0.25"): "--teaforn-weights: needs one weight for each of the --teaforn-n 2"
+    " steps; received 3: '1,0.5,0.25'.",
+    ("1@0,2@9", "0.5", "1,1"): "--teaforn-weights: needs one number of steps throughout; received"
+    " --teaforn-n 1@0,2@9 with --teaforn-weights 1,1. Use --teaforn-discount with a schedule.",
+    **{
+        ("2", "0.5", text): f"--teaforn-weights: {FINITE}; received {text!r}."
+        for text in ("1,-1", "0,0", "nan,1", "inf,1")
+    },
+    **{
+        ("2", "0.5", text): f"--teaforn-weights: {NUMBERS}; received {text!r}."
+        for text in ("1,x", "", "1;2")
+    },
+}
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED.items(), ids=str)
 def test_bad_weights_are_refused_with_flag_rule_and_value(options, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        step_weights(*options)
+        plan(*options)
 
 
 def test_a_stock_architecture_is_refused_and_its_twin_named(build, batch, teaforn):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from itertools import chain, islice, repeat
 from typing import Any
 
 from fairseq.criterions import register_criterion
@@ -11,8 +12,8 @@ from torch import Tensor
 from torch.nn import Module
 
 from teaforn_fairseq.loss import LossSettings
-from teaforn_fairseq.options import TeaForNCrossEntropyCriterionConfig, unroll_settings
-from teaforn_fairseq.step_weights import step_weights
+from teaforn_fairseq.options import TeaForNCrossEntropyCriterionConfig
+from teaforn_fairseq.plan import make_plan
 from teaforn_fairseq.twins import chosen_model, require_unrollable
 
 # In this order on every rank: fairseq sums the log over ranks by position, not by key.
@@ -33,8 +34,8 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         label_smoothing: float,
         ignore_prefix_size: int = 0,
         report_accuracy: bool = False,
-        teaforn_n: int = 2,
-        teaforn_discount: float = 0.5,
+        teaforn_n: str = "2",
+        teaforn_discount: str = "0.5",
         teaforn_weights: str | None = None,
         teaforn_feedback: str = "hidden",
         teaforn_topk: int | None = None,
@@ -42,7 +43,7 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         teaforn_hard: bool = False,
         teaforn_detach: bool = False,
         teaforn_labels: str = "aligned",
-        teaforn_mix: float = 1.0,
+        teaforn_mix: str = "1",
     ):
         """Take the options of the command line.
 
@@ -50,12 +51,13 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
             ValueError: a value out of its range, or an option that would do nothing.
         """
         super().__init__(task, sentence_avg, label_smoothing, ignore_prefix_size, report_accuracy)
-        self.weights = step_weights(teaforn_n, teaforn_discount, teaforn_weights)
-        self.unroll_settings = unroll_settings(
-            teaforn_n,
-            teaforn_feedback,
-            teaforn_labels,
-            teaforn_mix,
+        self.plan = make_plan(
+            n=str(teaforn_n),
+            discount=str(teaforn_discount),
+            weights=teaforn_weights,
+            feedback=str(teaforn_feedback),
+            labels=str(teaforn_labels),
+            mix=str(teaforn_mix),
             topk=teaforn_topk,
             temperature=teaforn_temperature,
             hard=teaforn_hard,
@@ -75,7 +77,7 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         if arch is not None:
             require_unrollable(model_class, arch)
             widths = model_class.unroll_widths(model_cfg)
-            criterion.unroll_settings.feedback.check(*widths, len(task.target_dictionary))
+            criterion.plan.feedback.check(*widths, len(task.target_dictionary))
         return criterion
 
     def forward(
@@ -93,22 +95,23 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
             ValueError: the model is not a ``teaforn_*`` architecture.
         """
         require_unrollable(model)
-        if len(self.weights) == 1:
+        unroll_settings, weights = self.plan.at(model.num_updates)
+        if unroll_settings.num_steps == 1:
             loss, sample_size, log = super().forward(model, sample, reduce=reduce)
             per_step = {key: [log[key]] for key in PER_STEP_KEYS if key in log}
-            return loss, sample_size, log | _numbered(per_step)
+            return loss, sample_size, log | self._numbered(per_step)
         unrolled = model(
             **sample["net_input"],
             target=sample["target"],
-            unroll_settings=self.unroll_settings,
-            loss_settings=self._loss_settings(reduce),
+            unroll_settings=unroll_settings,
+            loss_settings=self._loss_settings(weights, reduce),
         )
         sample_size = sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
         return unrolled["loss"], sample_size, self._log(unrolled, sample, sample_size)
 
-    def _loss_settings(self, reduce: bool) -> LossSettings:
+    def _loss_settings(self, weights: tuple[float, ...], reduce: bool) -> LossSettings:
         return LossSettings(
-            weights=self.weights,
+            weights=weights,
             label_smoothing=self.eps,
             ignore_prefix_size=self.ignore_prefix_size,
             report_accuracy=self.report_accuracy,
@@ -127,7 +130,21 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         }
         if self.report_accuracy:
             log.update(n_correct=unrolled["n_correct"][0], total=unrolled["total"][0])
-        return log | _numbered(unrolled)
+        return log | self._numbered(unrolled)
+
+    def _numbered(self, per_step: Mapping[str, Iterable[Any]]) -> dict[str, Any]:
+        """Spell each step's values out as ``<key>_1``, ``<key>_2``, ...
+
+        A schedule's steps that are not run yet hold zeros: no labels, no loss.
+        """
+        return {
+            f"{key}_{step}": value
+            for key in PER_STEP_KEYS
+            if key in per_step
+            for step, value in enumerate(
+                islice(chain(per_step[key], repeat(0)), self.plan.max_steps), start=1
+            )
+        }
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
@@ -146,15 +163,6 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
                 metrics.log_scalar(f"nll_loss_{step}", bits, ntokens, round=3)
             if total > 0:
                 metrics.log_scalar(f"accuracy_{step}", 100.0 * n_correct / total, total, round=3)
-
-
-def _numbered(per_step: Mapping[str, Iterable[Any]]) -> dict[str, Any]:
-    """Spell each step's values out as ``<key>_1``, ``<key>_2``, ..."""
-    return {
-        f"{key}_{step}": value
-        for key in PER_STEP_KEYS
-        for step, value in enumerate(per_step.get(key, ()), start=1)
-    }
 
 
 def _num_steps(logging_outputs: list[dict[str, Any]]) -> int:

@@ -31,6 +31,12 @@ class TeaForNTransformerModel(TransformerModel):
     """
 
     can_unroll = True
+    num_updates = 0
+
+    def set_num_updates(self, num_updates: int) -> None:
+        """Remember the number of updates, which fairseq tells before each, for schedules."""
+        super().set_num_updates(num_updates)
+        self.num_updates = num_updates
 
     @classmethod
     def build_model(cls, args: Namespace, task: Any) -> "TeaForNTransformerModel":

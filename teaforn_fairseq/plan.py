@@ -1,0 +1,123 @@
+"""From the criterion's options to the unroll and its weights at any number of updates."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from teaforn_fairseq.feedbacks import Feedback, build_feedback
+from teaforn_fairseq.schedule import Schedule, parse_schedule
+from teaforn_fairseq.unroll import UnrollSettings
+
+Weights = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class UnrollPlan:
+    """How training unrolls the decoder, update by update.
+
+    Attributes:
+        num_steps: N, whole numbers of at least 1.
+        discount: 0 to 1; the weight of step i is discount^(i-1).
+        weights: lambda_1..lambda_N where they are given one by one, which wins over the discount.
+        feedback: f.
+        shifted: shifted labels rather than aligned ones.
+        mix: q, 0 to 1.
+    """
+
+    num_steps: Schedule
+    discount: Schedule
+    weights: Weights | None
+    feedback: Feedback
+    shifted: bool
+    mix: Schedule
+
+    @property
+    def max_steps(self) -> int:
+        """The largest N of all updates."""
+        return int(max(self.num_steps.values))
+
+    def at(self, update: int) -> tuple[UnrollSettings, Weights]:
+        """The unroll and lambda_1..lambda_N at this number of updates."""
+        num_steps, discount = int(self.num_steps(update)), self.discount(update)
+        weights = self.weights or tuple(discount**step for step in range(num_steps))
+        settings = UnrollSettings(num_steps, self.feedback, self.shifted, self.mix(update))
+        return settings, weights
+
+
+def make_plan(
+    *,
+    n: str,
+    discount: str,
+    weights: str | None,
+    feedback: str,
+    labels: str,
+    mix: str,
+    **feedback_options: Any,
+) -> UnrollPlan:
+    """Read the options, named as on the command line without ``--teaforn-``.
+
+    Args:
+        n: N, or its schedule.
+        discount: the discount, or its schedule.
+        weights: N comma-separated numbers, or None.
+        feedback: name of the feedback.
+        labels: "aligned" or "shifted".
+        mix: q, or its schedule.
+        feedback_options: the feedbacks' own; None or False where not given.
+
+    Raises:
+        ValueError: a value out of its range, or an option that would do nothing; the message
+            names flag, rule and value.
+    """
+    plan = UnrollPlan(
+        num_steps=_num_steps(n),
+        discount=_share("--teaforn-discount", discount),
+        weights=None,
+        feedback=build_feedback(feedback, feedback_options),
+        shifted=labels == "shifted",
+        mix=_share("--teaforn-mix", mix, curves=True),
+    )
+    if weights is None:
+        return plan
+    if len(plan.num_steps.pieces) > 1:
+        raise ValueError(
+            f"--teaforn-weights: needs one number of steps throughout; received --teaforn-n {n}"
+            f" with --teaforn-weights {weights}. Use --teaforn-discount with a schedule."
+        )
+    return UnrollPlan(**vars(plan) | {"weights": _weights(plan.max_steps, weights)})
+
+
+def _num_steps(text: str) -> Schedule:
+    schedule = parse_schedule("--teaforn-n", text)
+    if not all(value >= 1 and value == int(value) for value in schedule.values):
+        raise ValueError(
+            "--teaforn-n: the number of unroll steps must be a whole number of at least 1; received"
+            f" {text}. Use 1 for teacher forcing, 2 or more for TeaForN."
+        )
+    return schedule
+
+
+def _share(flag: str, text: str, *, curves: bool = False) -> Schedule:
+    schedule = parse_schedule(flag, text, curves=curves)
+    if not all(0 <= value <= 1 for value in schedule.values):
+        raise ValueError(f"{flag}: must lie between 0 and 1; received {text}.")
+    return schedule
+
+
+def _weights(num_steps: int, text: str) -> Weights:
+    try:
+        values = tuple(float(weight) for weight in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"--teaforn-weights: must be comma-separated numbers, as in 1,0.5; received {text!r}."
+        ) from None
+    if len(values) != num_steps:
+        raise ValueError(
+            f"--teaforn-weights: needs one weight for each of the --teaforn-n {num_steps} steps;"
+            f" received {len(values)}: {text!r}."
+        )
+    if not all(math.isfinite(value) and value >= 0 for value in values) or not any(values):
+        raise ValueError(
+            f"--teaforn-weights: must be finite, not negative and not all zero; received {text!r}."
+        )
+    return values
