@@ -59,16 +59,30 @@ def test_resumed_training_logs_what_uninterrupted_training_logs(data, trained, t
     assert rest["valid"][-1]["valid_loss"] == whole["valid"][-1]["valid_loss"]
 
 
+SCHEDULED = [
+    *(*TEAFORN, "--teaforn-n", "1@0,2@3,3@7", "--teaforn-discount", "1@0,0.5@6"),
+    *("--teaforn-feedback", "sample", "--teaforn-mix", "0.2@0,linear:6@4", "--disable-validation"),
+]
+# Update u is made when u - 1 updates are done.
+SCHEDULED_STEPS = [1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3]
+
+
+def num_steps(records):
+    return [sum(key.startswith("nll_loss_") for key in record) for record in records]
+
+
 def test_schedules_and_random_feedback_go_on_through_resume(data, tmp_path):
-    options = [*TEAFORN, "--teaforn-n", "1@0,2@3,3@7", "--teaforn-discount", "1@0,0.5@6"]
-    options += ["--teaforn-feedback", "sample", "--teaforn-mix", "0.2@0,linear:6@4"]
-    options += ["--update-freq", "2", "--disable-validation"]
-    whole = train(data, tmp_path / "whole", *options, "--max-update", "12")["train_inner"]
-    first = train(data, tmp_path / "cut", *options, "--max-update", "5")
-    rest = train(data, tmp_path / "cut", *options, "--max-update", "12")
+    whole = train(data, tmp_path / "whole", *SCHEDULED, "--max-update", "12")["train_inner"]
+    first = train(data, tmp_path / "cut", *SCHEDULED, "--max-update", "5")
+    rest = train(data, tmp_path / "cut", *SCHEDULED, "--max-update", "12")
     assert_same_updates(first["train_inner"] + rest["train_inner"], whole)
-    num_steps = [sum(key.startswith("nll_loss_") for key in record) for record in whole]
-    assert num_steps == [1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3]  # update u is made at u - 1 updates
+    assert num_steps(whole) == SCHEDULED_STEPS
+
+
+def test_schedules_count_updates_not_batches(data, tmp_path):
+    once = ["--max-update", "8", "--update-freq", "2", "--no-save"]
+    log = train(data, tmp_path, *SCHEDULED, *once)
+    assert num_steps(log["train_inner"]) == SCHEDULED_STEPS[:8]
 
 
 def test_validate_repeats_the_values_of_the_last_validation(data, trained):
