@@ -2,12 +2,14 @@
 
 import math
 import re
+from dataclasses import fields
 
 import pytest
 import torch
 from fairseq.logging import metrics
 
 from teaforn_fairseq.criterions.teaforn_cross_entropy import TeaForNCrossEntropyCriterion
+from teaforn_fairseq.options import TeaForNCrossEntropyCriterionConfig
 from teaforn_fairseq.plan import make_plan
 
 
@@ -136,6 +138,36 @@ REFUSED = {
 def test_bad_weights_are_refused_with_flag_rule_and_value(options, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         plan(*options)
+
+
+CHANGES = {
+    "teaforn_n": {"n": "3"},
+    "teaforn_discount": {"teaforn_discount": "0.9"},
+    "teaforn_weights": {"teaforn_weights": "1,2"},
+    "teaforn_feedback": {"teaforn_feedback": "argmax"},
+    "teaforn_topk": {"teaforn_topk": 1, "teaforn_feedback": "topk"},
+    "teaforn_temperature": {"teaforn_temperature": 0.1, "teaforn_feedback": "gumbel"},
+    "teaforn_hard": {"teaforn_hard": True, "teaforn_feedback": "gumbel"},
+    "teaforn_detach": {"teaforn_detach": True},
+    "teaforn_labels": {"teaforn_labels": "shifted"},
+    "teaforn_mix": {"teaforn_mix": "0.5"},
+}
+
+
+def test_every_flag_changes_the_gradient(build, batch, teaforn):
+    flags = {f.name for f in fields(TeaForNCrossEntropyCriterionConfig)}
+    assert {flag for flag in flags if flag.startswith("teaforn_")} == CHANGES.keys()
+    model, sample = build(), batch((6, 5))
+
+    def gradient(**options):
+        torch.manual_seed(1)
+        model.zero_grad()
+        teaforn(options.pop("n", "2"), **options)(model, sample)[0].backward()
+        return model.decoder.layers[0].fc1.weight.grad.clone()
+
+    for flag, options in CHANGES.items():
+        without = {key: value for key, value in options.items() if key not in (flag, "n")}
+        assert not torch.allclose(gradient(**options), gradient(**without)), flag
 
 
 def test_a_stock_architecture_is_refused_and_its_twin_named(build, batch, teaforn):
