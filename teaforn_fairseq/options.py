@@ -1,7 +1,7 @@
 """The criterion's options on the command line."""
 
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterionConfig,
@@ -9,48 +9,47 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
 from fairseq.dataclass import ChoiceEnum
 
 from teaforn_fairseq.feedbacks import FEEDBACKS
+from teaforn_fairseq.presets import DEFAULTS, PRESETS
 from teaforn_fairseq.unroll import LABELS
 
 FEEDBACK_CHOICES = ChoiceEnum(sorted(FEEDBACKS))
 LABELS_CHOICES = ChoiceEnum(list(LABELS))
+PRESET_CHOICES = ChoiceEnum(list(PRESETS))
+
+
+def _option(help_text: str, default: str | None = None) -> Any:
+    """An option that is None unless given by hand, so that a preset can fill it."""
+    default_text = f" (default: {default})" if default else ""
+    return field(default=None, metadata={"help": help_text + default_text})
 
 
 # fairseq builds its parser from the annotations and does not understand "str | None".
 @dataclass
 class TeaForNCrossEntropyCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
-    teaforn_n: str = field(
-        default="2",
-        metadata={
-            "help": "number of unroll steps N, at least 1; 1 is teacher forcing; or a schedule over"
-            " updates, as in 1@0,2@10000,3@20000"
-        },
+    teaforn_preset: Optional[PRESET_CHOICES] = _option(  # noqa: UP045
+        "set the options below as the literature's system has them; those given by hand win"
     )
-    teaforn_discount: str = field(
-        default="0.5",
-        metadata={
-            "help": "weight of step i is discount^(i-1), discount from 0 to 1; or a schedule"
-        },
+    teaforn_n: Optional[str] = _option(  # noqa: UP045
+        "number of unroll steps N, at least 1; 1 is teacher forcing; a schedule over updates, as in"
+        " 1@0,2@10000,3@20000; or full, free running to the end of each target",
+        DEFAULTS["n"],
     )
-    teaforn_weights: Optional[str] = field(  # noqa: UP045
-        default=None,
-        metadata={
-            "help": "weights of the N steps one by one, comma-separated, not negative, not all"
-            " zero; wins over --teaforn-discount",
-        },
+    teaforn_discount: Optional[str] = _option(  # noqa: UP045
+        "weight of step i is discount^(i-1), discount from 0 to 1; or a schedule",
+        DEFAULTS["discount"],
     )
-    teaforn_feedback: FEEDBACK_CHOICES = field(
-        default="hidden",
-        metadata={"help": "what a step hands to the next: its hidden states, or embeddings"},
+    teaforn_weights: Optional[str] = _option(  # noqa: UP045
+        "weights of the N steps one by one, comma-separated, not negative, not all zero; wins over"
+        " --teaforn-discount"
     )
-    teaforn_topk: Optional[int] = field(  # noqa: UP045
-        default=None,
-        metadata={
-            "help": "feedback topk: number of likeliest words, 0 for all of them (default: 4)"
-        },
+    teaforn_feedback: Optional[FEEDBACK_CHOICES] = _option(  # noqa: UP045
+        "what a step hands to the next: its hidden states, or embeddings", DEFAULTS["feedback"]
     )
-    teaforn_temperature: Optional[float] = field(  # noqa: UP045
-        default=None,
-        metadata={"help": "feedback gumbel: temperature, above 0 (default: 1)"},
+    teaforn_topk: Optional[int] = _option(  # noqa: UP045
+        "feedback topk: number of likeliest words, 0 for all of them", "4"
+    )
+    teaforn_temperature: Optional[float] = _option(  # noqa: UP045
+        "feedback gumbel: temperature, above 0", "1"
     )
     teaforn_hard: bool = field(
         default=False,
@@ -60,15 +59,12 @@ class TeaForNCrossEntropyCriterionConfig(LabelSmoothedCrossEntropyCriterionConfi
         default=False,
         metadata={"help": "cut the gradient between steps (feedbacks hidden, topk and gumbel)"},
     )
-    teaforn_labels: LABELS_CHOICES = field(
-        default="aligned",
-        metadata={"help": "aligned: every step predicts y_1..y_L; shifted: step i y_i..y_L"},
+    teaforn_labels: Optional[LABELS_CHOICES] = _option(  # noqa: UP045
+        "aligned: every step predicts y_1..y_L; shifted: step i y_i..y_L", DEFAULTS["labels"]
     )
-    teaforn_mix: str = field(
-        default="1",
-        metadata={
-            "help": "share of slots of steps 2..N that take the feedback, from 0 to 1, the others"
-            " keep their gold embedding; or a schedule, which may hold linear:K, exponential:K and"
-            " inverse-sigmoid:K"
-        },
+    teaforn_mix: Optional[str] = _option(  # noqa: UP045
+        "share of slots of steps 2..N that take the feedback, from 0 to 1, the others keep their"
+        " gold embedding; or a schedule, which may hold linear:K, exponential:K and"
+        " inverse-sigmoid:K",
+        DEFAULTS["mix"],
     )

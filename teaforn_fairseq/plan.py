@@ -1,7 +1,7 @@
 """From the criterion's options to the unroll and its weights at any number of updates."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from teaforn_fairseq.feedbacks import Feedback, build_feedback
@@ -9,6 +9,7 @@ from teaforn_fairseq.schedule import Schedule, parse_schedule
 from teaforn_fairseq.unroll import UnrollSettings
 
 Weights = tuple[float, ...]
+PLAN_OPTIONS = {"n", "discount", "weights", "feedback", "labels", "mix"}
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class UnrollPlan:
         feedback: f.
         shifted: shifted labels rather than aligned ones.
         mix: q, 0 to 1.
+        free_running: one pass, slot by slot, in place of N steps.
     """
 
     num_steps: Schedule
@@ -30,6 +32,7 @@ class UnrollPlan:
     feedback: Feedback
     shifted: bool
     mix: Schedule
+    free_running: bool = False
 
     @property
     def max_steps(self) -> int:
@@ -40,51 +43,57 @@ class UnrollPlan:
         """The unroll and lambda_1..lambda_N at this number of updates."""
         num_steps, discount = int(self.num_steps(update)), self.discount(update)
         weights = self.weights or tuple(discount**step for step in range(num_steps))
-        settings = UnrollSettings(num_steps, self.feedback, self.shifted, self.mix(update))
-        return settings, weights
+        return UnrollSettings(
+            num_steps, self.feedback, self.shifted, self.mix(update), self.free_running
+        ), weights
 
 
-def make_plan(
-    *,
-    n: str,
-    discount: str,
-    weights: str | None,
-    feedback: str,
-    labels: str,
-    mix: str,
-    **feedback_options: Any,
-) -> UnrollPlan:
-    """Read the options, named as on the command line without ``--teaforn-``.
+def make_plan(options: dict[str, Any]) -> UnrollPlan:
+    """Read the options that are in force, named as on the command line without ``--teaforn-``.
 
     Args:
-        n: N, or its schedule.
-        discount: the discount, or its schedule.
-        weights: N comma-separated numbers, or None.
-        feedback: name of the feedback.
-        labels: "aligned" or "shifted".
-        mix: q, or its schedule.
-        feedback_options: the feedbacks' own; None or False where not given.
+        options: ``n``, ``feedback``, ``labels`` and ``mix``; ``discount``, ``weights`` and the
+            feedback's own options where they count.
 
     Raises:
         ValueError: a value out of its range, or an option that would do nothing; the message
             names flag, rule and value.
     """
+    own = {name: x for name, x in options.items() if name not in PLAN_OPTIONS}
     plan = UnrollPlan(
-        num_steps=_num_steps(n),
-        discount=_share("--teaforn-discount", discount),
+        num_steps=_num_steps("1" if options["n"] == "full" else options["n"]),
+        discount=_share("--teaforn-discount", options.get("discount", "1")),
         weights=None,
-        feedback=build_feedback(feedback, feedback_options),
-        shifted=labels == "shifted",
-        mix=_share("--teaforn-mix", mix, curves=True),
+        feedback=build_feedback(options["feedback"], own),
+        shifted=options["labels"] == "shifted",
+        mix=_share("--teaforn-mix", options["mix"], curves=True),
+        free_running=options["n"] == "full",
     )
+    weights = options.get("weights")
+    if plan.free_running:
+        _check_free_running(options)
     if weights is None:
         return plan
     if len(plan.num_steps.pieces) > 1:
         raise ValueError(
-            f"--teaforn-weights: needs one number of steps throughout; received --teaforn-n {n}"
-            f" with --teaforn-weights {weights}. Use --teaforn-discount with a schedule."
+            f"--teaforn-weights: needs one number of steps throughout; received --teaforn-n"
+            f" {options['n']} with --teaforn-weights {weights}. Use --teaforn-discount with a"
+            " schedule."
         )
-    return UnrollPlan(**vars(plan) | {"weights": _weights(plan.max_steps, weights)})
+    return replace(plan, weights=_weights(plan.max_steps, weights))
+
+
+def _check_free_running(options: dict[str, Any]) -> None:
+    idle = [
+        name
+        for name in ("discount", "weights", "labels")
+        if options.get(name) not in (None, "aligned")
+    ]
+    for name in idle:
+        raise ValueError(
+            f"--teaforn-{name}: does nothing with --teaforn-n full, which has one pass and aligned"
+            f" labels; received {options[name]}. Leave it out."
+        )
 
 
 def _num_steps(text: str) -> Schedule:

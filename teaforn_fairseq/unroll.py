@@ -37,12 +37,15 @@ class UnrollSettings:
         shifted: shifted labels rather than aligned ones.
         mix: q, 0 to 1, the share of slots of steps 2..N that take the feedback; the others keep
             their gold embedding.
+        free_running: run the decoder once, slot by slot to the end of each target, which gives
+            the last step of N = L; ``num_steps`` is 1 then.
     """
 
     num_steps: int
     feedback: Feedback
     shifted: bool = False
     mix: float = 1.0
+    free_running: bool = False
 
 
 def unroll(
@@ -60,6 +63,9 @@ def unroll(
     Yields:
         (B, T, C_out) features h^(1), ..., h^(N).
     """
+    if settings.free_running:
+        yield free_run(decoder, tokens, encoder_out, settings)
+        return
     gold, positions = decoder.embed(tokens), decoder.positions(tokens)
     features = decoder.body(gold, positions, tokens, encoder_out)
     yield features
@@ -75,6 +81,43 @@ def unroll(
         here = None if positions is None else shift_left(positions, ahead)
         features = decoder.body(inputs, here, tokens, encoder_out)
         yield features
+
+
+def free_run(decoder: Any, tokens: Tensor, encoder_out: Any, settings: UnrollSettings) -> Tensor:
+    """Soft student forcing: each slot reads the feedback of the finished slot before it.
+
+    One pass over the target on fairseq's incremental state, equal to the last step of the parallel
+    unroll with N = L (fact 3 of method.md). Gradients flow through all slots.
+
+    Args:
+        decoder: an adapter that keeps an incremental state.
+        tokens: (B, T) decoder input w_0..w_{T-1}, padded on the right.
+        encoder_out: what the adapter's body takes as the encoder's output.
+        settings: feedback and mix.
+
+    Returns:
+        (B, T, C_out) features h^(L).
+
+    Raises:
+        ValueError: targets are padded on the left.
+    """
+    if tokens[:, 0].eq(decoder.padding_idx).any():
+        raise ValueError(
+            "--left-pad-target: --teaforn-n full runs from the first slot on and needs targets"
+            " padded on the right; received padding in front. Leave --left-pad-target out."
+        )
+    gold, positions = decoder.embed(tokens), decoder.positions(tokens)
+    keep_gold = left_out(torch.zeros_like(tokens, dtype=torch.bool), settings.mix)
+    features, state = [], {}
+    for slot in range(tokens.size(1)):
+        here = slice(slot, slot + 1)
+        inputs = gold[:, here]
+        if slot > 0:
+            fed_back = settings.feedback(features[-1], decoder)
+            inputs = torch.where(keep_gold[:, here, None], inputs, fed_back)
+        position = None if positions is None else positions[:, here]
+        features.append(decoder.body(inputs, position, tokens[:, here], encoder_out, state))
+    return torch.cat(features, dim=1)
 
 
 def step_labels(target: Tensor, num_steps: int, shifted: bool, padding_idx: int) -> list[Tensor]:

@@ -11,6 +11,7 @@ from fairseq.logging import metrics
 from teaforn_fairseq.criterions.teaforn_cross_entropy import TeaForNCrossEntropyCriterion
 from teaforn_fairseq.options import TeaForNCrossEntropyCriterionConfig
 from teaforn_fairseq.plan import make_plan
+from teaforn_fairseq.presets import DEFAULTS
 
 
 def reduced(logs):
@@ -77,9 +78,7 @@ def test_sample_size_counts_each_token_once(build, batch, teaforn, n):
 
 
 def plan(n, discount="0.5", weights=None):
-    return make_plan(
-        n=n, discount=discount, weights=weights, feedback="hidden", labels="aligned", mix="1"
-    )
+    return make_plan({**DEFAULTS, "n": n, "discount": discount, "weights": weights})
 
 
 def test_weights_by_discount_and_by_hand():
@@ -142,6 +141,7 @@ def test_bad_weights_are_refused_with_flag_rule_and_value(options, message):
 
 CHANGES = {
     "teaforn_n": {"n": "3"},
+    "teaforn_preset": {"teaforn_preset": "student-forcing", "n": None},
     "teaforn_discount": {"teaforn_discount": "0.9"},
     "teaforn_weights": {"teaforn_weights": "1,2"},
     "teaforn_feedback": {"teaforn_feedback": "argmax"},

@@ -10,6 +10,7 @@ from test_reference import assert_same, loss_and_gradients
 from teaforn_fairseq.decoders.transformer import TransformerAdapter
 from teaforn_fairseq.feedbacks import FEEDBACKS, build_feedback
 from teaforn_fairseq.plan import make_plan
+from teaforn_fairseq.presets import DEFAULTS
 from teaforn_fairseq.unroll import step_labels
 
 FEEDBACK_CASES = {
@@ -165,8 +166,6 @@ def test_same_seed_same_draws_and_another_seed_others(build, batch, teaforn):
         assert losses[0] == losses[1] != losses[2]
 
 
-DEFAULTS = {"n": "2", "discount": "0.5", "weights": None, "mix": "1"}
-DEFAULTS |= {"feedback": "hidden", "labels": "aligned"}
 REFUSED = {
     "negative k": (
         {"feedback": "topk", "topk": -1},
@@ -198,7 +197,7 @@ REFUSED = {
 @pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
 def test_bad_options_are_refused_with_flag_rule_and_value(options, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        make_plan(**{**DEFAULTS, **options})
+        make_plan({**DEFAULTS, **options})
 
 
 def test_a_model_the_feedback_cannot_work_with_is_refused():

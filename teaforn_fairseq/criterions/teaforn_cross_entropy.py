@@ -1,5 +1,6 @@
 """The criterion: label-smoothed cross-entropy of every unroll step, weighted and summed."""
 
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from itertools import chain, islice, repeat
@@ -14,7 +15,10 @@ from torch.nn import Module
 from teaforn_fairseq.loss import LossSettings
 from teaforn_fairseq.options import TeaForNCrossEntropyCriterionConfig
 from teaforn_fairseq.plan import make_plan
+from teaforn_fairseq.presets import in_force
 from teaforn_fairseq.twins import chosen_model, require_unrollable
+
+logger = logging.getLogger(__name__)
 
 # In this order on every rank: fairseq sums the log over ranks by position, not by key.
 PER_STEP_KEYS = ("nll_loss", "ntokens", "n_correct", "total")
@@ -34,34 +38,40 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         label_smoothing: float,
         ignore_prefix_size: int = 0,
         report_accuracy: bool = False,
-        teaforn_n: str = "2",
-        teaforn_discount: str = "0.5",
+        teaforn_preset: str | None = None,
+        teaforn_n: str | None = None,
+        teaforn_discount: str | None = None,
         teaforn_weights: str | None = None,
-        teaforn_feedback: str = "hidden",
+        teaforn_feedback: str | None = None,
         teaforn_topk: int | None = None,
         teaforn_temperature: float | None = None,
         teaforn_hard: bool = False,
         teaforn_detach: bool = False,
-        teaforn_labels: str = "aligned",
-        teaforn_mix: str = "1",
+        teaforn_labels: str | None = None,
+        teaforn_mix: str | None = None,
     ):
-        """Take the options of the command line.
+        """Take the options of the command line; None stands for the preset's or the default.
 
         Raises:
             ValueError: a value out of its range, or an option that would do nothing.
         """
         super().__init__(task, sentence_avg, label_smoothing, ignore_prefix_size, report_accuracy)
-        self.plan = make_plan(
-            n=str(teaforn_n),
-            discount=str(teaforn_discount),
-            weights=teaforn_weights,
-            feedback=str(teaforn_feedback),
-            labels=str(teaforn_labels),
-            mix=str(teaforn_mix),
-            topk=teaforn_topk,
-            temperature=teaforn_temperature,
-            hard=teaforn_hard,
-            detach=teaforn_detach,
+        given = {
+            "n": _text(teaforn_n),
+            "discount": _text(teaforn_discount),
+            "weights": teaforn_weights,
+            "feedback": _text(teaforn_feedback),
+            "topk": teaforn_topk,
+            "temperature": teaforn_temperature,
+            "hard": teaforn_hard,
+            "detach": teaforn_detach,
+            "labels": _text(teaforn_labels),
+            "mix": _text(teaforn_mix),
+        }
+        options = in_force(_text(teaforn_preset), given)
+        self.plan = make_plan(options)
+        logger.info(
+            "in force: %s", " ".join(f"--teaforn-{name} {x}" for name, x in options.items())
         )
 
     @classmethod
@@ -78,6 +88,8 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
             require_unrollable(model_class, arch)
             widths = model_class.unroll_widths(model_cfg)
             criterion.plan.feedback.check(*widths, len(task.target_dictionary))
+            if criterion.plan.free_running:
+                model_class.check_free_running(model_cfg)
         return criterion
 
     def forward(
@@ -96,7 +108,7 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         """
         require_unrollable(model)
         unroll_settings, weights = self.plan.at(model.num_updates)
-        if unroll_settings.num_steps == 1:
+        if unroll_settings.num_steps == 1 and not unroll_settings.free_running:
             loss, sample_size, log = super().forward(model, sample, reduce=reduce)
             per_step = {key: [log[key]] for key in PER_STEP_KEYS if key in log}
             return loss, sample_size, log | self._numbered(per_step)
@@ -168,3 +180,8 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
 def _num_steps(logging_outputs: list[dict[str, Any]]) -> int:
     keys = set().union(*logging_outputs)
     return sum(key.startswith("nll_loss_") for key in keys)
+
+
+def _text(value: Any) -> str | None:
+    """An option as text, whether it came as text, number or fairseq's choice."""
+    return None if value is None else str(value)

@@ -10,6 +10,7 @@ from fairseq.models.transformer import TransformerDecoderBase
 from torch import Tensor
 
 EncoderOut = dict[str, list[Tensor]]
+IncrementalState = dict[str, dict[str, Tensor | None]]
 
 
 class TransformerAdapter:
@@ -60,6 +61,7 @@ class TransformerAdapter:
         positions: Tensor | None,
         tokens: Tensor,
         encoder_out: EncoderOut | None,
+        state: IncrementalState | None = None,
     ) -> Tensor:
         """M: positions, dropout, causal layers and final norm over any input vectors.
 
@@ -68,6 +70,8 @@ class TransformerAdapter:
             positions: (B, T, C) where the slots stand, or None.
             tokens: (B, T) token ids; used only to see where padding is.
             encoder_out: the stock encoder's output, or None for a decoder without one.
+            state: fairseq's incremental state; with it T is 1 and the slots before, none of them
+                padding, are in the state.
 
         Returns:
             (B, T, C_out) features h_1..h_T, ready for the output projection.
@@ -77,7 +81,7 @@ class TransformerAdapter:
         if decoder.layernorm_embedding is not None:
             x = decoder.layernorm_embedding(x)
         x = decoder.dropout_module(x).transpose(0, 1)  # B x T x C -> T x B x C
-        x = self._layers(x, self._padding_mask(tokens), encoder_out)
+        x = self._layers(x, tokens, encoder_out, state)
         if decoder.layer_norm is not None:
             x = decoder.layer_norm(x)
         x = x.transpose(0, 1)  # T x B x C -> B x T x C
@@ -90,16 +94,23 @@ class TransformerAdapter:
         return self.decoder.output_layer(features)
 
     def _layers(
-        self, x: Tensor, padding_mask: Tensor | None, encoder_out: EncoderOut | None
+        self,
+        x: Tensor,
+        tokens: Tensor,
+        encoder_out: EncoderOut | None,
+        state: IncrementalState | None,
     ) -> Tensor:
         memory = _first(encoder_out, "encoder_out")
         memory_padding_mask = _first(encoder_out, "encoder_padding_mask")
-        future_mask = self.decoder.buffered_future_mask(x)
+        whole = state is None  # all slots at once, rather than the next one
+        future_mask = self.decoder.buffered_future_mask(x) if whole else None
+        padding_mask = self._padding_mask(tokens) if whole else None
         for layer in self.decoder.layers:
             x, _, _ = layer(
                 x,
                 memory,
                 memory_padding_mask,
+                state,
                 self_attn_mask=future_mask,
                 self_attn_padding_mask=padding_mask,
             )

@@ -57,6 +57,21 @@ class TeaForNTransformerModel(TransformerModel):
         """Width of the decoder's input and of its features, as the options say."""
         return int(args.decoder_embed_dim), int(args.decoder_output_dim)
 
+    @staticmethod
+    def check_free_running(args: Namespace) -> None:
+        """Refuse options whose layers cannot run slot by slot in training.
+
+        Raises:
+            ValueError: LayerDrop, checkpointed activations or cross+self attention.
+        """
+        for option in ("decoder_layerdrop", "checkpoint_activations", "cross_self_attention"):
+            if getattr(args, option, None):
+                flag = option.replace("_", "-")
+                raise ValueError(
+                    f"--{flag}: cannot be combined with --teaforn-n full, which runs the layers"
+                    f" slot by slot; received {getattr(args, option)}. Leave it out."
+                )
+
     def forward(
         self,
         src_tokens: Tensor,

@@ -1,0 +1,141 @@
+"""The systems of the literature, each one setting of the engine (method.md, "The family")."""
+
+import logging
+import re
+
+import pytest
+import reference
+import torch
+from test_reference import assert_same, loss_and_gradients
+
+from teaforn_fairseq.plan import make_plan
+from teaforn_fairseq.presets import PRESETS, in_force
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"teaforn_feedback": "topk", "teaforn_topk": 2},
+        {"teaforn_feedback": "argmax"},
+        {"teaforn_detach": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("norm", [False, True])
+def test_free_running_equals_the_last_step_of_n_l(build, batch, teaforn, options, norm):
+    model = build(share_all_embeddings=True, decoder_normalize_before=norm)
+    sample = batch((5, 3, 1, 4))
+    full = teaforn("full", label_smoothing=0.1, **options)
+    unrolled = teaforn("5", label_smoothing=0.1, teaforn_weights="0,0,0,0,1", **options)
+    actual = loss_and_gradients(model, lambda: full(model, sample)[0])
+    assert_same(actual, loss_and_gradients(model, lambda: unrolled(model, sample)[0]))
+    assert full(model, sample)[2]["nll_loss"] == full(model, sample)[2]["nll_loss_1"]
+
+
+def test_free_running_equals_decoding_slot_by_slot(build, batch, teaforn):
+    model, sample = build(), batch((5, 2))
+
+    def slot_by_slot():
+        total = 0.0
+        for source, target in reference.sentences(model, sample):
+            features = reference.free_running(model, source, target)
+            for h, label in zip(features, target, strict=True):
+                total = total + reference.label_loss(model.decoder.output_layer(h), label, 0.0)
+        return total
+
+    actual = loss_and_gradients(model, lambda: teaforn("full")(model, sample)[0])
+    assert_same(actual, loss_and_gradients(model, slot_by_slot))
+
+
+def test_free_running_runs_each_slot_once(build, batch, teaforn):
+    model, sample, widths = build(), batch((6, 4)), []
+    layer = model.decoder.layers[0]
+    layer.register_forward_pre_hook(lambda module, inputs: widths.append(inputs[0].size(0)))
+    teaforn("full")(model, sample)
+    assert widths == [1] * 6
+
+
+def test_free_running_with_mix_0_is_teacher_forcing(build, batch, teaforn, stock_criterion):
+    model, sample = build(), batch()
+    actual = loss_and_gradients(model, lambda: teaforn("full", teaforn_mix="0")(model, sample)[0])
+    expected = loss_and_gradients(model, lambda: stock_criterion()(model, sample)[0].double())
+    assert_same(actual, expected)
+
+
+def test_free_running_refuses_left_padded_targets(build, batch, teaforn):
+    with pytest.raises(ValueError, match="^--left-pad-target: "):
+        teaforn("full")(build(), batch((3, 2), left_pad_target=True))
+
+
+def test_scheduled_sampling_by_preset_is_two_passes_over_the_stock_decoder(build, batch, teaforn):
+    model, sample = build(), batch((7,))
+    criterion = teaforn(None, teaforn_preset="scheduled-sampling", teaforn_mix="linear:10")
+    model.set_num_updates(6)
+
+    def two_passes():
+        tokens, target = sample["net_input"]["prev_output_tokens"], sample["target"]
+        first = model(**sample["net_input"])[0].argmax(-1)
+        predicted = torch.cat([tokens[:, :1], first[:, :-1]], dim=1)
+        mixed = torch.where(torch.rand(tokens.shape) < 0.6, predicted, tokens)
+        mixed[:, 0] = tokens[:, 0]
+        second = model(**{**sample["net_input"], "prev_output_tokens": mixed})[0]
+        return torch.nn.functional.cross_entropy(second[0], target[0], reduction="sum")
+
+    def replayed(compute):
+        torch.manual_seed(5)
+        return compute()
+
+    actual = loss_and_gradients(model, lambda: replayed(lambda: criterion(model, sample)[0]))
+    assert_same(actual, loss_and_gradients(model, lambda: replayed(two_passes)))
+
+
+@pytest.mark.parametrize(
+    ("preset", "options"),
+    [
+        ("teacher-forcing", {"n": "1"}),
+        ("teaforn", {"n": "2", "discount": "0.5"}),
+        ("teaforn-topk", {"n": "2", "feedback": "topk"}),
+        ("student-forcing", {"n": "full"}),
+    ],
+)
+def test_presets_are_their_settings(build, batch, teaforn, preset, options):
+    model, sample = build(), batch()
+    by_hand = {f"teaforn_{name}": x for name, x in options.items() if name != "n"}
+    assert torch.equal(
+        teaforn(None, teaforn_preset=preset)(model, sample)[0],
+        teaforn(options["n"], **by_hand)(model, sample)[0],
+    )
+
+
+def test_options_given_by_hand_win_over_the_preset():
+    sampling = in_force("scheduled-sampling", {"feedback": "sample", "mix": None, "hard": False})
+    assert sampling == {
+        **{"n": "2", "weights": "0,1", "feedback": "sample", "labels": "aligned"},
+        **{"mix": "linear:20000"},
+    }
+    assert in_force("scheduled-sampling", {"discount": "1"})["discount"] == "1"
+    assert "weights" not in in_force("scheduled-sampling", {"discount": "1"})
+    assert in_force("student-forcing", {"n": "3"})["n"] == "3"
+    assert all(make_plan(in_force(preset, {})) for preset in PRESETS)
+
+
+def test_the_log_prints_what_is_in_force(teaforn, caplog):
+    with caplog.at_level(logging.INFO):
+        teaforn(None, teaforn_preset="teaforn-topk", teaforn_topk=7)
+    assert caplog.messages[-1] == (
+        "in force: --teaforn-n 2 --teaforn-discount 0.5 --teaforn-feedback topk"
+        " --teaforn-labels aligned --teaforn-mix 1 --teaforn-topk 7"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("discount", "0.9"), ("weights", "1"), ("labels", "shifted")]
+)
+def test_free_running_refuses_what_it_would_ignore(name, value):
+    message = (
+        f"--teaforn-{name}: does nothing with --teaforn-n full, which has one pass and aligned"
+        f" labels; received {value}. Leave it out."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make_plan(in_force(None, {"n": "full", name: value}))
