@@ -49,7 +49,7 @@ class UnrollSettings:
 
 
 def unroll(
-    decoder: Any, tokens: Tensor, encoder_out: Any, settings: UnrollSettings
+    decoder: Any, tokens: Tensor, encoder_out: Any, settings: UnrollSettings, further: Any = None
 ) -> Iterator[Tensor]:
     """Yield the features of each unroll step in turn, so that one step's loss can be taken and
     its logits released before the next step runs.
@@ -59,6 +59,7 @@ def unroll(
         tokens: (B, T) decoder input w_0..w_{T-1}.
         encoder_out: what the adapter's body takes as the encoder's output.
         settings: N, feedback, labels and mix.
+        further: the adapter that runs steps 2..N; None for the same one.
 
     Yields:
         (B, T, C_out) features h^(1), ..., h^(N).
@@ -79,7 +80,7 @@ def unroll(
         keep_gold = keep_gold | left_out(keep_gold, settings.mix)
         inputs = torch.where(keep_gold.unsqueeze(-1), shift_left(gold, ahead), fed_back)
         here = None if positions is None else shift_left(positions, ahead)
-        features = decoder.body(inputs, here, tokens, encoder_out)
+        features = (further or decoder).body(inputs, here, tokens, encoder_out)
         yield features
 
 

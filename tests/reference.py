@@ -50,6 +50,7 @@ def steps(model, source, target, num_steps, feedback=None, shifted=False, mix=1.
     features = run(decoder, gold, encoder_out)
     yield features
     for step in range(1, num_steps):
+        own = getattr(model, "unshared_decoder", None) or decoder
         fed_back = feedback(decoder, features) if feedback else list(features)
         ahead = step if shifted else 0
         here = gold[ahead:] + [torch.zeros_like(gold[0])] * min(ahead, length)
@@ -59,7 +60,8 @@ def steps(model, source, target, num_steps, feedback=None, shifted=False, mix=1.
             slots = [
                 slots[t] if takes[t] or (t == 0 and not shifted) else here[t] for t in range(length)
             ]
-        features = run(decoder, slots, encoder_out, ahead)
+        with swapped(decoder, "layers", own.layers), swapped(decoder, "layer_norm", own.layer_norm):
+            features = run(decoder, slots, encoder_out, ahead)
         yield features
 
 

@@ -88,8 +88,7 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
             require_unrollable(model_class, arch)
             widths = model_class.unroll_widths(model_cfg)
             criterion.plan.feedback.check(*widths, len(task.target_dictionary))
-            if criterion.plan.free_running:
-                model_class.check_free_running(model_cfg)
+            model_class.check_plan(model_cfg, criterion.plan)
         return criterion
 
     def forward(

@@ -6,11 +6,26 @@ equals ``decoder.extract_features(w, encoder_out)[0]``.
 B batch, T target length, C features, V vocabulary.
 """
 
+import copy
+
 from fairseq.models.transformer import TransformerDecoderBase
-from torch import Tensor
+from torch import Tensor, nn
 
 EncoderOut = dict[str, list[Tensor]]
 IncrementalState = dict[str, dict[str, Tensor | None]]
+
+
+class OwnLayers(nn.Module):
+    """A second set of layers and final norm, as the decoder's are now; E and W stay single.
+
+    Args:
+        decoder: a stock decoder; not modified.
+    """
+
+    def __init__(self, decoder: TransformerDecoderBase):
+        super().__init__()
+        self.layers = copy.deepcopy(decoder.layers)
+        self.layer_norm = copy.deepcopy(decoder.layer_norm)
 
 
 class TransformerAdapter:
@@ -18,10 +33,13 @@ class TransformerAdapter:
 
     Args:
         decoder: a stock decoder, without adaptive softmax.
+        own_layers: layers and final norm to run in place of the decoder's; None for these.
     """
 
-    def __init__(self, decoder: TransformerDecoderBase):
+    def __init__(self, decoder: TransformerDecoderBase, own_layers: "OwnLayers | None" = None):
         self.decoder = decoder
+        self.layers = (own_layers or decoder).layers
+        self.layer_norm = (own_layers or decoder).layer_norm
         self.padding_idx = decoder.padding_idx
 
     @property
@@ -82,8 +100,8 @@ class TransformerAdapter:
             x = decoder.layernorm_embedding(x)
         x = decoder.dropout_module(x).transpose(0, 1)  # B x T x C -> T x B x C
         x = self._layers(x, tokens, encoder_out, state)
-        if decoder.layer_norm is not None:
-            x = decoder.layer_norm(x)
+        if self.layer_norm is not None:
+            x = self.layer_norm(x)
         x = x.transpose(0, 1)  # T x B x C -> B x T x C
         if decoder.project_out_dim is not None:
             x = decoder.project_out_dim(x)
@@ -105,7 +123,7 @@ class TransformerAdapter:
         whole = state is None  # all slots at once, rather than the next one
         future_mask = self.decoder.buffered_future_mask(x) if whole else None
         padding_mask = self._padding_mask(tokens) if whole else None
-        for layer in self.decoder.layers:
+        for layer in self.layers:
             x, _, _ = layer(
                 x,
                 memory,

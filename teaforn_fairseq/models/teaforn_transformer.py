@@ -4,7 +4,7 @@
 checkpoints are interchangeable. Called the stock way it runs the stock code.
 """
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from fairseq.models import (
@@ -16,10 +16,15 @@ from fairseq.models import (
 from fairseq.models.transformer import TransformerModel
 from torch import Tensor
 
-from teaforn_fairseq.decoders.transformer import TransformerAdapter
+from teaforn_fairseq.decoders.transformer import OwnLayers, TransformerAdapter
 from teaforn_fairseq.loss import LossSettings, unroll_loss
+from teaforn_fairseq.plan import UnrollPlan
 from teaforn_fairseq.twins import PREFIX
 from teaforn_fairseq.unroll import UnrollSettings, step_labels, unroll
+
+SLOT_BY_SLOT_REFUSES = ["decoder_layerdrop", "checkpoint_activations", "cross_self_attention"]
+SLOT_BY_SLOT_REFUSES += ["teaforn_unshared"]
+UNSHARED = "unshared_decoder."  # in front of the names of these parameters
 
 
 @register_model("teaforn_transformer")
@@ -32,6 +37,22 @@ class TeaForNTransformerModel(TransformerModel):
 
     can_unroll = True
     num_updates = 0
+
+    def __init__(self, args: Namespace, encoder: Any, decoder: Any):
+        super().__init__(args, encoder, decoder)
+        unshared = getattr(args, "teaforn_unshared", False)
+        self.unshared_decoder = OwnLayers(decoder) if unshared else None
+
+    @classmethod
+    def add_args(cls, parser: ArgumentParser) -> None:
+        """The stock options, and our own."""
+        super().add_args(parser)
+        parser.add_argument(
+            "--teaforn-unshared",
+            action="store_true",
+            help="give unroll steps 2..N layers and a final norm of their own, which start as"
+            " copies of the first step's; decoding uses the first step's alone",
+        )
 
     def set_num_updates(self, num_updates: int) -> None:
         """Remember the number of updates, which fairseq tells before each, for schedules."""
@@ -52,25 +73,39 @@ class TeaForNTransformerModel(TransformerModel):
             )
         return super().build_model(args, task)
 
+    def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
+        """Let a checkpoint of shared or stock layers start the unshared ones as well."""
+        super().upgrade_state_dict_named(state_dict, name)
+        if self.unshared_decoder is None or any(UNSHARED in key for key in state_dict):
+            return
+        for key in self.unshared_decoder.state_dict():
+            state_dict[f"{UNSHARED}{key}"] = state_dict[f"decoder.{key}"]
+
     @staticmethod
     def unroll_widths(args: Namespace) -> tuple[int, int]:
         """Width of the decoder's input and of its features, as the options say."""
         return int(args.decoder_embed_dim), int(args.decoder_output_dim)
 
     @staticmethod
-    def check_free_running(args: Namespace) -> None:
-        """Refuse options whose layers cannot run slot by slot in training.
+    def check_plan(args: Namespace, plan: UnrollPlan) -> None:
+        """Refuse options of the model that the planned unroll cannot use.
 
         Raises:
-            ValueError: LayerDrop, checkpointed activations or cross+self attention.
+            ValueError: with free running LayerDrop, checkpointed activations, cross+self attention
+                or unshared layers; with one step throughout unshared layers.
         """
-        for option in ("decoder_layerdrop", "checkpoint_activations", "cross_self_attention"):
+        for option in SLOT_BY_SLOT_REFUSES if plan.free_running else ():
             if getattr(args, option, None):
-                flag = option.replace("_", "-")
                 raise ValueError(
-                    f"--{flag}: cannot be combined with --teaforn-n full, which runs the layers"
-                    f" slot by slot; received {getattr(args, option)}. Leave it out."
+                    f"--{option.replace('_', '-')}: cannot be combined with --teaforn-n full, which"
+                    f" runs one set of layers slot by slot; received {getattr(args, option)}."
+                    " Leave it out."
                 )
+        if getattr(args, "teaforn_unshared", False) and plan.max_steps == 1:
+            raise ValueError(
+                "--teaforn-unshared: needs unroll steps to serve, so --teaforn-n must be at least"
+                " 2; received 1. Leave it out, or raise --teaforn-n."
+            )
 
     def forward(
         self,
@@ -105,7 +140,8 @@ class TeaForNTransformerModel(TransformerModel):
         labels = step_labels(
             target, unroll_settings.num_steps, unroll_settings.shifted, decoder.padding_idx
         )
-        steps = unroll(decoder, prev_output_tokens, encoder_out, unroll_settings)
+        further = TransformerAdapter(self.decoder, self.unshared_decoder)
+        steps = unroll(decoder, prev_output_tokens, encoder_out, unroll_settings, further)
         return unroll_loss(steps, labels, decoder.logits, decoder.padding_idx, loss_settings)
 
 

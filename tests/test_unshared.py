@@ -1,0 +1,91 @@
+"""Steps 2..N with layers and a final norm of their own."""
+
+import pytest
+import reference
+import torch
+from commands import PLUGIN, TEAFORN, generate, run, train
+from test_reference import assert_same, loss_and_gradients
+
+
+@pytest.fixture
+def unshared(build):
+    """A small model whose further layers have parameters of their own."""
+    return build(teaforn_unshared=True, share_all_embeddings=True, decoder_normalize_before=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"teaforn_labels": "shifted"}], ids=str)
+def test_loss_and_gradients_follow_the_formula(unshared, batch, teaforn, options):
+    sample, shifted = batch(), bool(options)
+    actual = loss_and_gradients(unshared, lambda: teaforn("3", **options)(unshared, sample)[0])
+    weights = (1, 0.5, 0.25)
+    expected = loss_and_gradients(
+        unshared, lambda: reference.loss(unshared, sample, weights, shifted=shifted)
+    )
+    assert_same(actual, expected)
+
+
+def test_embeddings_and_output_projection_stay_single(unshared, build):
+    stock = build("transformer", share_all_embeddings=True, decoder_normalize_before=True)
+    added = unshared.state_dict().keys() - stock.state_dict().keys()
+    kinds = {name.split(".")[1] for name in added}
+    assert all(name.startswith("unshared_decoder.") for name in added)
+    assert kinds == {"layers", "layer_norm"}
+
+
+@pytest.mark.parametrize(
+    ("weights", "detach", "first", "further"),
+    [
+        ("1,0", False, True, False),
+        ("0,1", False, True, True),  # the first layers learn through the feedback
+        ("0,1", True, False, True),
+        ("1,1", True, True, True),
+    ],
+)
+def test_gradients_reach_the_right_layers_only(
+    unshared, batch, teaforn, weights, detach, first, further
+):
+    criterion = teaforn("2", teaforn_weights=weights, teaforn_detach=detach)
+    _, gradients = loss_and_gradients(unshared, lambda: criterion(unshared, batch())[0])
+
+    def learns(prefix):
+        return any(bool(g.any()) for name, g in gradients.items() if name.startswith(prefix))
+
+    assert learns("decoder.layers.") == first
+    assert learns("unshared_decoder.layers.") == further
+
+
+@pytest.mark.parametrize("arch", ["transformer", "teaforn_transformer"])
+def test_a_checkpoint_of_shared_layers_starts_both(build, arch):
+    shared, unshared = build(arch), build(teaforn_unshared=True)
+    unshared.load_state_dict(shared.state_dict(), strict=True)
+    for name, parameter in unshared.unshared_decoder.named_parameters():
+        assert torch.equal(parameter, shared.state_dict()[f"decoder.{name}"])
+
+
+def test_unshared_layers_train_resume_and_generate(data, tmp_path):
+    options = [*TEAFORN, "--teaforn-unshared", "--disable-validation"]
+    whole = train(data, tmp_path / "whole", *options, "--max-update", "4")["train_inner"]
+    train(data, tmp_path / "cut", *options, "--max-update", "2")
+    rest = train(data, tmp_path / "cut", *options, "--max-update", "4")["train_inner"]
+    assert [record["loss"] for record in rest] == [record["loss"] for record in whole[2:]]
+    lines = generate(data, tmp_path / "cut/checkpoint_last.pt", "--user-dir", PLUGIN)
+    assert len([line for line in lines if line.startswith("H-")]) == 13
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--teaforn-n", "1"], "--teaforn-unshared: needs unroll steps to serve"),
+        (["--teaforn-n", "full"], "--teaforn-unshared: cannot be combined with --teaforn-n full"),
+    ],
+    ids=str,
+)
+def test_unshared_layers_without_a_use_are_refused(data, tmp_path, options, message):
+    out = run(
+        *("fairseq-train", data, "--user-dir", PLUGIN, "--save-dir", tmp_path / "run", "--cpu"),
+        *("--arch", "teaforn_transformer_tiny", "--max-tokens", "800", "--optimizer", "adam"),
+        *(*TEAFORN, "--teaforn-unshared", *options),
+        fails=True,
+    )
+    assert f"ValueError: {message}" in out
+    assert not any((tmp_path / "run").glob("*"))
