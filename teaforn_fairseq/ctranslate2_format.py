@@ -82,7 +82,8 @@ def convert(
     import ctranslate2
 
     model = Namespace(**{"task": "translation", **state["cfg"]["model"]})
-    torch.save({"args": model, "model": state["model"]}, scratch)
+    # The converter reads attributes; older releases of it also let fairseq upgrade the file.
+    torch.save({**state, "cfg": {"model": model}}, scratch)
     converter = ctranslate2.converters.FairseqConverter(
         str(scratch),
         str(dictionaries.folder),
