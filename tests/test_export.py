@@ -274,9 +274,9 @@ def test_a_failed_write_leaves_everything_as_it_was(last, tmp_path):
     assert os.listdir(tmp_path) == ["out.pt"]
 
 
-def test_the_console_script_is_installed_with_the_package(tmp_path):
+def test_the_console_script_is_installed_with_the_package():
     assert "teaforn-export = teaforn_fairseq.export:main" in (ROOT / "setup.py").read_text()
     scripts = importlib.metadata.entry_points(group="console_scripts", name="teaforn-export")
     if not scripts:
         pytest.skip("teaforn_fairseq is not installed (pip install .)")
-    assert run("teaforn-export", "--help").startswith("usage: teaforn-export ")
+    assert "usage: teaforn-export " in run("teaforn-export", "--help")
