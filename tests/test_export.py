@@ -1,12 +1,11 @@
 """teaforn-export: what stock fairseq, without the plugin, makes of the files it writes."""
 
-import importlib.metadata
 import os
 from pathlib import Path
 
 import pytest
 import torch
-from commands import CHECKOUT, PLUGIN, ROOT, TEAFORN, export, generate, run, train
+from commands import BIN, CHECKOUT, PLUGIN, ROOT, TEAFORN, export, generate, run, train
 
 STOCK = ["--arch", "transformer_tiny", "--criterion", "label_smoothed_cross_entropy"]
 EMBEDDINGS = [
@@ -276,7 +275,6 @@ def test_a_failed_write_leaves_everything_as_it_was(last, tmp_path):
 
 def test_the_console_script_is_installed_with_the_package():
     assert "teaforn-export = teaforn_fairseq.export:main" in (ROOT / "setup.py").read_text()
-    scripts = importlib.metadata.entry_points(group="console_scripts", name="teaforn-export")
-    if not scripts:
+    if not (BIN / "teaforn-export").exists():
         pytest.skip("teaforn_fairseq is not installed (pip install .)")
     assert "usage: teaforn-export " in run("teaforn-export", "--help")
