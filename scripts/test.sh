@@ -18,6 +18,6 @@ TEXT
 
 case ${1:-} in -h | --help) usage && exit ;; esac
 
-setup_venv demo,test
+setup_venv demo,export,test
 cd "$ROOT"
 python -m pytest "$@"

@@ -9,12 +9,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PLUGIN = ROOT / "teaforn_fairseq"
 BIN = Path(sys.executable).parent
+TWIN = ["--arch", "teaforn_transformer_tiny"]
 TINY = [
-    *("--arch", "teaforn_transformer_tiny", "--share-all-embeddings", "--max-tokens", "800"),
+    *("--share-all-embeddings", "--max-tokens", "800"),
     *("--optimizer", "adam", "--lr", "0.005", "--lr-scheduler", "inverse_sqrt"),
     *("--warmup-updates", "10", "--required-batch-size-multiple", "1", "--cpu"),
     *("--log-format", "json", "--log-interval", "1", "--no-epoch-checkpoints"),
 ]
+CHECKOUT = {"PYTHONPATH": str(ROOT)}
 TEAFORN = ["--criterion", "teaforn_cross_entropy", "--label-smoothing", "0.1"]
 
 
@@ -39,12 +41,12 @@ def run(*command, cwd=None, stdin=None, env=None, fails=False):
 
 
 def train(data, save_dir, *options, user_dir=PLUGIN, **kwargs):
-    """fairseq-train; return its log's records, by kind ("train_inner", "valid", ...)."""
-    out = run(
-        *("fairseq-train", data, "--user-dir", user_dir, "--save-dir", save_dir),
-        *(*TINY, *options),
-        **kwargs,
-    )
+    """fairseq-train; return its log's records, by kind ("train_inner", "valid", ...).
+
+    Without ``user_dir`` it is plain fairseq, which needs its own ``--arch``.
+    """
+    plugin = ["--user-dir", user_dir, *TWIN] if user_dir else []
+    out = run("fairseq-train", data, *plugin, "--save-dir", save_dir, *TINY, *options, **kwargs)
     records = {}
     for line in out.splitlines():
         head, brace, record = line.partition("{")
@@ -61,3 +63,8 @@ def generate(data, checkpoint, *options):
         *("--required-batch-size-multiple", "1", *options),
     )
     return [line for line in out.splitlines() if line[:2] in ("S-", "T-", "H-", "D-", "P-")]
+
+
+def export(*words, **kwargs):
+    """teaforn-export of this checkout, installed or not; what it printed."""
+    return run("python", "-m", "teaforn_fairseq.export", *words, env=CHECKOUT, **kwargs)

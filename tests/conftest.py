@@ -4,7 +4,7 @@ from argparse import Namespace
 
 import pytest
 import torch
-from commands import ROOT, run
+from commands import ROOT, TEAFORN, run, train
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from fairseq.data import Dictionary
 from fairseq.data.language_pair_dataset import collate
@@ -56,6 +56,37 @@ def preprocessed(numerals, tmp_path_factory):
 def data(preprocessed):
     """A data folder for fairseq-train: 300, 20 and 13 sentence pairs."""
     return preprocessed / "bin"
+
+
+@pytest.fixture(scope="session")
+def trained(data, tmp_path_factory):
+    """A TeaForN run of twelve updates over several epochs, never stopped: its folder and log."""
+    folder = tmp_path_factory.mktemp("trained")
+    log = train(data, folder, *TEAFORN, "--teaforn-n", "3", "--max-update", "12")
+    return folder, log
+
+
+@pytest.fixture(scope="session")
+def learned(data, tmp_path_factory):
+    """Checkpoints of a TeaForN run after 42, 84 and 126 updates; the last writes some German."""
+    folder = tmp_path_factory.mktemp("learned")
+    save = ["--save-interval-updates", "42", "--disable-validation"]
+    train(data, folder, *TEAFORN, "--max-update", "126", *save)
+    return [next(folder.glob(f"checkpoint_*_{updates}.pt")) for updates in (42, 84, 126)]
+
+
+@pytest.fixture
+def edited(tmp_path):
+    """edited(checkpoint, change): a copy after change(state)."""
+
+    def edit(checkpoint, change):
+        state = torch.load(checkpoint, weights_only=True)
+        change(state)
+        out = tmp_path / f"edited{len(list(tmp_path.iterdir()))}.pt"
+        torch.save(state, out)
+        return out
+
+    return edit
 
 
 @pytest.fixture(scope="session")

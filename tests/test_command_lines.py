@@ -16,14 +16,6 @@ FRESH = ["--reset-optimizer", "--reset-dataloader", "--reset-meters", "--reset-l
 
 
 @pytest.fixture(scope="session")
-def trained(data, tmp_path_factory):
-    """A TeaForN run of twelve updates over several epochs, never stopped: its folder and log."""
-    folder = tmp_path_factory.mktemp("trained")
-    log = train(data, folder, *TEAFORN, "--teaforn-n", "3", "--max-update", "12")
-    return folder, log
-
-
-@pytest.fixture(scope="session")
 def stock_checkpoint(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stock")
     train(data, folder, *STOCK, "--max-update", "6")

@@ -15,11 +15,12 @@ fairseq-train() {
         --decoder-layers 1 --decoder-embed-dim 16 --decoder-ffn-embed-dim 16
 }
 fairseq-generate() { command fairseq-generate "$@" --cpu; }
+teaforn-export() { python -m teaforn_fairseq.export "$@"; }
 """
 
 
-def blocks_with(word):
-    found = [block for block in BLOCKS if word in block]
+def blocks_with(pattern):
+    found = [block for block in BLOCKS if re.search(pattern, block)]
     assert found
     return found
 
@@ -31,10 +32,14 @@ def test_fairseq_commands_run_one_after_the_other(numerals, preprocessed, tmp_pa
         model = preprocessed / "spm.model"
         encode = ("python", ROOT / "scripts/subwords.py", "encode", "--model", model)
         (tmp_path / "text" / raw.name).write_text(run(*encode, stdin=raw.read_text()))
-    script = SMALL + "".join(blocks_with("fairseq-"))
+    script = SMALL + "".join(blocks_with("fairseq-|teaforn-export"))
     out = run("bash", "-euo", "pipefail", "-c", script, cwd=tmp_path)
-    assert out.count("Generate test with beam=4: BLEU4 =") == 2
-    assert len(re.findall(r"^H-", out, flags=re.MULTILINE)) == 2 * 13
+    assert out.count("Generate test with beam=4: BLEU4 =") == 3
+    hypotheses = re.findall(r"^H-.*", out, flags=re.MULTILINE)
+    assert len(hypotheses) == 3 * 13
+    assert hypotheses[:13] == hypotheses[13:26]  # the twin's and, exported, stock fairseq's
+    assert (tmp_path / "checkpoints/mean.pt").is_file()
+    assert (tmp_path / "model-ct2/model.bin").is_file()
     assert "nll_loss_2" in out
 
 
@@ -63,4 +68,4 @@ def test_the_install_command_is_the_one_that_made_this_environment():
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_every_block_is_run_by_a_test_or_is_one_of_the_scripts(block):
-    assert re.search(r"fairseq-train|--no-deps|--constraint|scripts/\w+\.sh", block)
+    assert re.search(r"fairseq-train|teaforn-export|--no-deps|--constraint|scripts/\w+\.sh", block)

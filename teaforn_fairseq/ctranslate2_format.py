@@ -1,0 +1,100 @@
+"""A stock checkpoint as a CTranslate2 model, by CTranslate2's own converter."""
+
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq import utils
+from fairseq.data.data_utils import infer_language_pair
+
+
+@dataclass(frozen=True)
+class Dictionaries:
+    """Where a model's dictionaries are.
+
+    Attributes:
+        folder: holds ``dict.<source>.txt`` and ``dict.<target>.txt``.
+        source: source language.
+        target: target language.
+    """
+
+    folder: Path
+    source: str
+    target: str
+
+
+def require_ctranslate2() -> None:
+    """Stop unless CTranslate2 can be imported.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    try:
+        import ctranslate2.converters  # noqa: F401
+    except ImportError as error:
+        raise ValueError(
+            f"--format ctranslate2: needs the package ctranslate2; received: {error}."
+            ' Install it: pip install "teaforn_fairseq[export]".'
+        ) from error
+
+
+def find_dictionaries(cfg: dict[str, Any], data_dir: Path | None) -> Dictionaries:
+    """Find the dictionaries the model was trained with.
+
+    Args:
+        cfg: fairseq's configuration in plain containers.
+        data_dir: the folder that ``--data-dir`` names; None takes the training's own.
+
+    Raises:
+        ValueError: the folder does not hold them.
+    """
+    task = cfg["task"]
+    folder = data_dir or Path(utils.split_paths(task["data"])[0])
+    source, target = task.get("source_lang"), task.get("target_lang")
+    if folder.is_dir() and not (source and target):
+        source, target = infer_language_pair(str(folder)) or (None, None)
+    wanted = [folder / f"dict.{language or 'LANG'}.txt" for language in (source, target)]
+    if not all(path.is_file() for path in wanted):
+        raise ValueError(
+            "--data-dir: must be the folder that fairseq-preprocess wrote, with the dictionaries"
+            f" {wanted[0].name} and {wanted[1].name}; received {folder}, which does not hold them."
+            " Name the folder with --data-dir."
+        )
+    return Dictionaries(folder, source, target)
+
+
+def convert(
+    state: dict[str, Any], dictionaries: Dictionaries, *, scratch: Path, folder: Path
+) -> None:
+    """Write a CTranslate2 model and load it once.
+
+    Args:
+        state: a stock checkpoint in plain containers.
+        dictionaries: of the model.
+        scratch: where the converter's input is written; removed by the caller.
+        folder: where the model is written; must not be there.
+
+    Raises:
+        ValueError: CTranslate2 cannot convert this model, or cannot load what it wrote.
+    """
+    import ctranslate2
+
+    model = Namespace(**{"task": "translation", **state["cfg"]["model"]})
+    # The converter reads attributes; older releases of it also let fairseq upgrade the file.
+    torch.save({**state, "cfg": {"model": model}}, scratch)
+    converter = ctranslate2.converters.FairseqConverter(
+        str(scratch),
+        str(dictionaries.folder),
+        source_lang=dictionaries.source,
+        target_lang=dictionaries.target,
+    )
+    try:
+        converter.convert(str(folder))
+        ctranslate2.Translator(str(folder), device="cpu")
+    except Exception as error:  # converter and library raise whatever a model runs them into
+        raise ValueError(
+            f"--format ctranslate2: must be a model that CTranslate2 {ctranslate2.__version__}"
+            f" can convert; received {model.arch}: {error}"
+        ) from error
