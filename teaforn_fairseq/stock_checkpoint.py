@@ -17,10 +17,8 @@ from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEn
 from fairseq.models import ARCH_MODEL_REGISTRY
 from torch import Tensor
 
-from teaforn_fairseq.twins import PREFIX
+from teaforn_fairseq.twins import PREFIX, UNSHARED_PREFIX
 
-# Under this state-dict prefix a twin keeps the decoders of unroll steps 2..N; none of them decodes.
-EXTRA_DECODERS_PREFIX = "unshared_decoder."
 STOCK_CRITERION = "label_smoothed_cross_entropy"
 STOCK_NAMES = {"teaforn_cross_entropy": STOCK_CRITERION, "teaforn_translation": "translation"}
 # Options without our prefix in their name: of the plugin itself, and of the teaforn_translation
@@ -74,7 +72,7 @@ def read_twin(path: Path) -> TwinCheckpoint:
         parameters={
             name: tensor
             for name, tensor in state["model"].items()
-            if not name.startswith(EXTRA_DECODERS_PREFIX)
+            if not name.startswith(UNSHARED_PREFIX)
         },
         num_updates=history["num_updates"],
         optimizer=history["optimizer_name"],

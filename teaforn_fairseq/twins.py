@@ -6,6 +6,8 @@ from fairseq.models import ARCH_MODEL_REGISTRY
 from omegaconf import OmegaConf
 
 PREFIX = "teaforn_"
+# In front of the names of the parameters that only unroll steps 2..N use, never decoding.
+UNSHARED_PREFIX = "unshared_decoder."
 
 
 def chosen_model(criterion_cfg: Any) -> tuple[str | None, type | None, Any]:

@@ -3,7 +3,7 @@
 import pytest
 import reference
 import torch
-from commands import PLUGIN, TEAFORN, generate, run, train
+from commands import PLUGIN, ROOT, TEAFORN, generate, run, train
 from test_reference import assert_same, loss_and_gradients
 
 
@@ -62,7 +62,7 @@ def test_a_checkpoint_of_shared_layers_starts_both(build, arch):
         assert torch.equal(parameter, shared.state_dict()[f"decoder.{name}"])
 
 
-def test_unshared_layers_train_resume_and_generate(data, tmp_path):
+def test_unshared_layers_train_resume_generate_and_stay_behind(data, tmp_path):
     options = [*TEAFORN, "--teaforn-unshared", "--disable-validation"]
     whole = train(data, tmp_path / "whole", *options, "--max-update", "4")["train_inner"]
     train(data, tmp_path / "cut", *options, "--max-update", "2")
@@ -70,6 +70,12 @@ def test_unshared_layers_train_resume_and_generate(data, tmp_path):
     assert [record["loss"] for record in rest] == [record["loss"] for record in whole[2:]]
     lines = generate(data, tmp_path / "cut/checkpoint_last.pt", "--user-dir", PLUGIN)
     assert len([line for line in lines if line.startswith("H-")]) == 13
+    run(
+        *("python", "-m", "teaforn_fairseq.export", tmp_path / "cut/checkpoint_last.pt"),
+        tmp_path / "stock.pt",
+        cwd=ROOT,
+    )
+    assert generate(data, tmp_path / "stock.pt") == lines  # no plugin, no further layers
 
 
 @pytest.mark.parametrize(

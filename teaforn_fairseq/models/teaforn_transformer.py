@@ -19,12 +19,11 @@ from torch import Tensor
 from teaforn_fairseq.decoders.transformer import OwnLayers, TransformerAdapter
 from teaforn_fairseq.loss import LossSettings, unroll_loss
 from teaforn_fairseq.plan import UnrollPlan
-from teaforn_fairseq.twins import PREFIX
+from teaforn_fairseq.twins import PREFIX, UNSHARED_PREFIX
 from teaforn_fairseq.unroll import UnrollSettings, step_labels, unroll
 
 SLOT_BY_SLOT_REFUSES = ["decoder_layerdrop", "checkpoint_activations", "cross_self_attention"]
 SLOT_BY_SLOT_REFUSES += ["teaforn_unshared"]
-UNSHARED = "unshared_decoder."  # in front of the names of these parameters
 
 
 @register_model("teaforn_transformer")
@@ -76,10 +75,12 @@ class TeaForNTransformerModel(TransformerModel):
     def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
         """Let a checkpoint of shared or stock layers start the unshared ones as well."""
         super().upgrade_state_dict_named(state_dict, name)
-        if self.unshared_decoder is None or any(UNSHARED in key for key in state_dict):
+        if self.unshared_decoder is None or any(
+            key.startswith(UNSHARED_PREFIX) for key in state_dict
+        ):
             return
         for key in self.unshared_decoder.state_dict():
-            state_dict[f"{UNSHARED}{key}"] = state_dict[f"decoder.{key}"]
+            state_dict[f"{UNSHARED_PREFIX}{key}"] = state_dict[f"decoder.{key}"]
 
     @staticmethod
     def unroll_widths(args: Namespace) -> tuple[int, int]:
