@@ -13,6 +13,7 @@ real fairseq command lines included; some minutes. Safe to run again.
 Environment (defaults):
   PYTHON=python3   Python 3.11 or 3.12 for the virtual environment
   VENV=.venv       the virtual environment
+  OMP_NUM_THREADS=1   threads of each of the test processes, one for each core
 TEXT
 }
 
@@ -20,4 +21,6 @@ case ${1:-} in -h | --help) usage && exit ;; esac
 
 setup_venv demo,export,test
 cd "$ROOT"
-python -m pytest "$@"
+# A process for each core, and one thread in each: threads that share cores wait for each other.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+python -m pytest --numprocesses auto "$@"
