@@ -15,9 +15,10 @@ from fairseq.models import (
     register_model_architecture,
 )
 from fairseq.models.transformer import TransformerModel
+from omegaconf import DictConfig
 from torch import Tensor
 
-from teaforn_fairseq import feedback, transformer_decoder
+from teaforn_fairseq import feedback, hydra_options, transformer_decoder
 from teaforn_fairseq.loss import UnrollSettings, unroll_loss
 from teaforn_fairseq.twins import PREFIX
 from teaforn_fairseq.unroll import first_slots, unroll
@@ -34,12 +35,14 @@ class TeaForNTransformerModel(TransformerModel):
     can_unroll = True
 
     @classmethod
-    def build_model(cls, args: Namespace, task: Any) -> "TeaForNTransformerModel":
+    def build_model(cls, args: Namespace | DictConfig, task: Any) -> "TeaForNTransformerModel":
         """Build the model from fairseq's options.
 
         Raises:
-            ValueError: adaptive softmax, or output and input widths that differ.
+            ValueError: adaptive softmax, output and input widths that differ, or in a YAML
+                configuration an option that the model does not have.
         """
+        args = hydra_options.as_namespace(args, cls, task)
         if getattr(args, "adaptive_softmax_cutoff", None) is not None:
             raise ValueError(
                 "--adaptive-softmax-cutoff: TeaForN needs the full softmax; received"
