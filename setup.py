@@ -14,6 +14,7 @@ setup(
     license="MIT",
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["teaforn_fairseq", "teaforn_fairseq.*"]),
+    package_data={"teaforn_fairseq": ["config/*.yaml"]},
     install_requires=[
         # Both install as "fairseq". fairseq 0.12.2 itself cannot be imported on Python 3.11.
         f"ve-fairseq>=0.12.3,<0.13; {HAS_WHEEL}",

@@ -1,9 +1,11 @@
 """TeaForN (Teacher-Forcing with N-grams, EMNLP 2020) as a fairseq user directory.
 
-Importing the package registers the criterion ``teaforn_cross_entropy`` and the ``teaforn_*``
-architectures, and lets PyTorch's safe loader read fairseq's own checkpoints.
+Importing the package registers the criterion ``teaforn_cross_entropy``, the ``teaforn_*``
+architectures and the task ``teaforn_translation``, and lets PyTorch's safe loader read fairseq's
+own checkpoints.
 """
 
 from teaforn_fairseq import safe_loading  # noqa: F401
 from teaforn_fairseq.criterions import teaforn_cross_entropy  # noqa: F401
 from teaforn_fairseq.models import teaforn_transformer  # noqa: F401
+from teaforn_fairseq.tasks import teaforn_translation  # noqa: F401

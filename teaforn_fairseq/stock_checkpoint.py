@@ -15,15 +15,20 @@ import torch
 from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterionConfig
 from fairseq.models import ARCH_MODEL_REGISTRY
+from fairseq.tasks.translation import TranslationConfig
 from torch import Tensor
 
 from teaforn_fairseq.twins import PREFIX, UNSHARED_PREFIX
 
 STOCK_CRITERION = "label_smoothed_cross_entropy"
 STOCK_NAMES = {"teaforn_cross_entropy": STOCK_CRITERION, "teaforn_translation": "translation"}
+STOCK_CONFIGS = {
+    "criterion": LabelSmoothedCrossEntropyCriterionConfig,
+    "task": TranslationConfig,
+}
 # Options without our prefix in their name: of the plugin itself, and of the teaforn_translation
 # task.
-OWN_OPTIONS = ("user_dir", "eval_bleu_beams")
+OWN_OPTIONS = ("user_dir", "eval_bleu_beams", "eval_bleu_references")
 
 
 @dataclass(frozen=True)
@@ -89,10 +94,11 @@ def stock_cfg(cfg: dict[str, Any], arch: str) -> dict[str, Any]:
     stock = {name: _stock_section(section) for name, section in cfg.items()}
     stock["model"] |= {"_name": arch, "arch": arch}
     stock["common"] = {**stock.get("common", {}), "user_dir": None}
-    if (stock.get("criterion") or {}).get("_name") == STOCK_CRITERION:
-        fields = dataclasses.fields(LabelSmoothedCrossEntropyCriterionConfig)
-        known = {"_name", *(field.name for field in fields)}
-        stock["criterion"] = {k: v for k, v in stock["criterion"].items() if k in known}
+    for section, stock_config in STOCK_CONFIGS.items():
+        name = (cfg.get(section) or {}).get("_name")
+        if name in STOCK_NAMES:
+            known = {"_name", *(field.name for field in dataclasses.fields(stock_config))}
+            stock[section] = {k: v for k, v in stock[section].items() if k in known}
     return stock
 
 

@@ -14,6 +14,12 @@ fairseq-train() {
         --encoder-layers 1 --encoder-embed-dim 16 --encoder-ffn-embed-dim 16 \\
         --decoder-layers 1 --decoder-embed-dim 16 --decoder-ffn-embed-dim 16
 }
+fairseq-hydra-train() {
+    command fairseq-hydra-train "$@" common.cpu=true optimization.max_update=2 \\
+        checkpoint.no_epoch_checkpoints=true \\
+        +model.encoder_layers=1 +model.encoder_embed_dim=16 +model.encoder_ffn_embed_dim=16 \\
+        +model.decoder_layers=1 +model.decoder_embed_dim=16 +model.decoder_ffn_embed_dim=16
+}
 fairseq-generate() { command fairseq-generate "$@" --cpu; }
 teaforn-export() { python -m teaforn_fairseq.export "$@"; }
 """
@@ -27,6 +33,7 @@ def blocks_with(pattern):
 
 def test_fairseq_commands_run_one_after_the_other(numerals, preprocessed, tmp_path):
     (tmp_path / "teaforn_fairseq").symlink_to(ROOT / "teaforn_fairseq")
+    (tmp_path / "raw").symlink_to(numerals)
     (tmp_path / "text").mkdir()
     for raw in numerals.iterdir():
         model = preprocessed / "spm.model"
@@ -41,6 +48,9 @@ def test_fairseq_commands_run_one_after_the_other(numerals, preprocessed, tmp_pa
     assert (tmp_path / "checkpoints/mean.pt").is_file()
     assert (tmp_path / "model-ct2/model.bin").is_file()
     assert "nll_loss_2" in out
+    assert all(f" | bleu_beam{beam} " in out for beam in (1, 4, 8))
+    for run_dir in ("checkpoints", "checkpoints/bleu", "checkpoints/yaml", "checkpoints/stock"):
+        assert (tmp_path / run_dir / "checkpoint_best.pt").is_file(), run_dir
 
 
 def test_installing_beside_an_existing_fairseq_pulls_no_other_one_in(tmp_path):
@@ -50,6 +60,8 @@ def test_installing_beside_an_existing_fairseq_pulls_no_other_one_in(tmp_path):
     run("bash", "-euc", command, cwd=ROOT, env=path)
     installed = run(tmp_path / "venv/bin/pip", "list", env=path)
     assert "teaforn" in installed
+    assert list(tmp_path.rglob("site-packages/teaforn_fairseq/config/teaforn_wmt_en_de.yaml"))
+    assert list(tmp_path.rglob("site-packages/teaforn_fairseq/tasks/teaforn_translation.py"))
     assert "fairseq" not in re.sub(r"teaforn.fairseq", "", installed)
 
 
@@ -68,4 +80,7 @@ def test_the_install_command_is_the_one_that_made_this_environment():
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_every_block_is_run_by_a_test_or_is_one_of_the_scripts(block):
-    assert re.search(r"fairseq-train|teaforn-export|--no-deps|--constraint|scripts/\w+\.sh", block)
+    runs = (
+        r"fairseq-train|fairseq-hydra-train|teaforn-export|--no-deps|--constraint|scripts/\w+\.sh"
+    )
+    assert re.search(runs, block)

@@ -14,8 +14,10 @@ from fairseq.models import (
     register_model_architecture,
 )
 from fairseq.models.transformer import TransformerModel
+from omegaconf import DictConfig
 from torch import Tensor
 
+from teaforn_fairseq import hydra_options
 from teaforn_fairseq.decoders.transformer import OwnLayers, TransformerAdapter
 from teaforn_fairseq.loss import LossSettings, unroll_loss
 from teaforn_fairseq.plan import UnrollPlan
@@ -59,12 +61,14 @@ class TeaForNTransformerModel(TransformerModel):
         self.num_updates = num_updates
 
     @classmethod
-    def build_model(cls, args: Namespace, task: Any) -> "TeaForNTransformerModel":
+    def build_model(cls, args: Namespace | DictConfig, task: Any) -> "TeaForNTransformerModel":
         """Build the model from fairseq's options.
 
         Raises:
-            ValueError: adaptive softmax.
+            ValueError: adaptive softmax, or in a YAML configuration an option that the model does
+                not have.
         """
+        args = hydra_options.as_namespace(args, cls, task)
         if getattr(args, "adaptive_softmax_cutoff", None) is not None:
             raise ValueError(
                 "--adaptive-softmax-cutoff: TeaForN needs the full softmax; received"
