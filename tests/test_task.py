@@ -27,18 +27,23 @@ def scored(data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def with_unknown_words(numerals, preprocessed, tmp_path_factory):
-    """The same text with a dictionary so small that it leaves out many subwords."""
+    """The same text, binarised with a dictionary that leaves out many subwords: bin, valid.de.
+
+    Every sentence of the validation set ends in three marks that are one unknown word there.
+    """
     folder = tmp_path_factory.mktemp("unknown")
-    for raw in numerals.iterdir():
+    marked = (numerals / "valid.de").read_text().replace("\n", " !?!\n")
+    (folder / "valid.de").write_text(marked)
+    for raw in (*numerals.glob("[tv]*.en"), numerals / "train.de", folder / "valid.de"):
         encode = ("python", ROOT / "scripts/subwords.py", "encode")
         text = run(*encode, "--model", preprocessed / "spm.model", stdin=raw.read_text())
-        (folder / raw.name).write_text(text)
+        (folder / f"text.{raw.name}").write_text(text)
     run(
         *("fairseq-preprocess", "--source-lang", "en", "--target-lang", "de"),
-        *("--joined-dictionary", "--nwordssrc", "80", "--trainpref", folder / "train"),
-        *("--validpref", folder / "valid", "--destdir", folder / "bin"),
+        *("--joined-dictionary", "--nwordssrc", "80", "--trainpref", folder / "text.train"),
+        *("--validpref", folder / "text.valid", "--destdir", folder / "bin"),
     )
-    return folder / "bin"
+    return folder
 
 
 def corpus_bleu(data, checkpoint, beam, references):
@@ -64,13 +69,11 @@ def test_logged_bleu_is_that_of_fairseq_generate_and_raw_references(data, numera
 
 
 def test_unknown_words_count_as_in_the_raw_references_if_these_are_given(
-    with_unknown_words, numerals, tmp_path
+    with_unknown_words, tmp_path
 ):
-    raw = numerals / "valid.de"
-    options = [*LEARN, *BLEU, "--eval-bleu-references", raw]
-    log = train(with_unknown_words, tmp_path, *options)
-    last = tmp_path / "checkpoint_last.pt"
-    generated, hypotheses = corpus_bleu(with_unknown_words, last, 4, raw)
+    data, raw = with_unknown_words / "bin", with_unknown_words / "valid.de"
+    log = train(data, tmp_path, *LEARN, *BLEU, "--eval-bleu-references", raw)
+    generated, hypotheses = corpus_bleu(data, tmp_path / "checkpoint_last.pt", 4, raw)
     assert any("<unk>" in text for text in hypotheses)
     assert float(log["valid"][-1]["valid_bleu_beam4"]) == generated > 1
 
