@@ -16,17 +16,32 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 Curve = Callable[[int], float]
 
-CURVES: dict[str, tuple[Callable[[float], bool], str, Callable[[float, int], float]]] = {
-    "linear": (lambda k: k > 0, "above 0", lambda k, u: min(1.0, u / k)),
-    "exponential": (lambda k: 0 < k < 1, "between 0 and 1", lambda k, u: 1 - k**u),
-    "inverse-sigmoid": (
-        lambda k: k >= 1,
-        "at least 1",
-        lambda k, u: 1 - k / (k + math.exp(min(u / k, 700.0))),  # exp overflows beyond
-    ),
+
+# Plain functions, not lambdas: criterions are pickled for processes that are spawned.
+def _constant(value: float, _: int) -> float:
+    return value
+
+
+def _linear(k: float, u: int) -> float:
+    return min(1.0, u / k)
+
+
+def _exponential(k: float, u: int) -> float:
+    return 1 - k**u
+
+
+def _inverse_sigmoid(k: float, u: int) -> float:
+    return 1 - k / (k + math.exp(min(u / k, 700.0)))  # exp overflows beyond
+
+
+CURVES: dict[str, tuple[Callable[[float, int], float], Callable[[float], bool], str]] = {
+    "linear": (_linear, lambda k: k > 0, "above 0"),
+    "exponential": (_exponential, lambda k: 0 < k < 1, "between 0 and 1"),
+    "inverse-sigmoid": (_inverse_sigmoid, lambda k: k >= 1, "at least 1"),
 }
 
 
@@ -73,7 +88,7 @@ def parse_schedule(flag: str, text: str, *, curves: bool = False) -> Schedule:
     constants = tuple(value for value in parsed if not callable(value))
     return Schedule(
         starts=tuple(starts),
-        pieces=tuple(x if callable(x) else (lambda _, x=x: x) for x in parsed),
+        pieces=tuple(x if callable(x) else partial(_constant, x) for x in parsed),
         values=constants,
     )
 
@@ -101,7 +116,7 @@ def _value(flag: str, text: str, value: str, curves: bool) -> float | Curve:
 
 
 def _curve(flag: str, text: str, name: str, parameter: float) -> Curve:
-    legal, rule, curve = CURVES[name]
+    curve, legal, rule = CURVES[name]
     if not legal(parameter):
         raise ValueError(f"{flag}: K of {name}:K must be {rule}; received {text!r}.")
-    return lambda update: curve(parameter, update)
+    return partial(curve, parameter)
