@@ -7,5 +7,10 @@ own checkpoints.
 
 from teaforn_fairseq import safe_loading  # noqa: F401
 from teaforn_fairseq.criterions import teaforn_cross_entropy  # noqa: F401
-from teaforn_fairseq.models import teaforn_transformer  # noqa: F401
+from teaforn_fairseq.models import (  # noqa: F401
+    teaforn_bart,
+    teaforn_lightconv,
+    teaforn_transformer,
+    teaforn_transformer_lm,
+)
 from teaforn_fairseq.tasks import teaforn_translation  # noqa: F401

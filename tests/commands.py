@@ -11,11 +11,12 @@ PLUGIN = ROOT / "teaforn_fairseq"
 BIN = Path(sys.executable).parent
 TWIN = ["--arch", "teaforn_transformer_tiny"]
 TINY = [
-    *("--share-all-embeddings", "--max-tokens", "800"),
+    *("--max-tokens", "800"),
     *("--optimizer", "adam", "--lr", "0.005", "--lr-scheduler", "inverse_sqrt"),
     *("--warmup-updates", "10", "--required-batch-size-multiple", "1", "--cpu"),
     *("--log-format", "json", "--log-interval", "1", "--no-epoch-checkpoints"),
 ]
+TRANSLATION = ["--share-all-embeddings"]
 CHECKOUT = {"PYTHONPATH": str(ROOT)}
 TEAFORN = ["--criterion", "teaforn_cross_entropy", "--label-smoothing", "0.1"]
 
@@ -40,13 +41,14 @@ def run(*command, cwd=None, stdin=None, env=None, fails=False):
     return done.stdout
 
 
-def train(data, save_dir, *options, user_dir=PLUGIN, **kwargs):
+def train(data, save_dir, *options, user_dir=PLUGIN, task=TRANSLATION, **kwargs):
     """fairseq-train; return its log's records, by kind ("train_inner", "valid", ...).
 
     Without ``user_dir`` it is plain fairseq, which needs its own ``--arch``.
     """
     plugin = ["--user-dir", user_dir, *TWIN] if user_dir else []
-    out = run("fairseq-train", data, *plugin, "--save-dir", save_dir, *TINY, *options, **kwargs)
+    tiny = [*TINY, *task]
+    out = run("fairseq-train", data, *plugin, "--save-dir", save_dir, *tiny, *options, **kwargs)
     records = {}
     for line in out.splitlines():
         head, brace, record = line.partition("{")

@@ -8,7 +8,7 @@ from commands import ROOT, TEAFORN, run, train
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from fairseq.data import Dictionary
 from fairseq.data.language_pair_dataset import collate
-from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
+from fairseq.models import build_model as build_fairseq_model
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
 import teaforn_fairseq  # noqa: F401  registers the twins
@@ -103,8 +103,7 @@ def build(task):
 
     def build_model(arch="teaforn_transformer", **options):
         args = Namespace(arch=arch, **{**SMALL, **options})
-        ARCH_CONFIG_REGISTRY[arch](args)
-        model = ARCH_MODEL_REGISTRY[arch].build_model(args, task).double()
+        model = build_fairseq_model(args, task).double()
         for parameter in model.parameters():  # biases and norms too: none keeps its trivial start
             torch.nn.init.normal_(parameter, std=0.5)
         return model

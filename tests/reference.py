@@ -1,7 +1,9 @@
 """TeaForN straight from its formula: one sentence, one slot, one label at a time.
 
-Runs the stock decoder's own ``extract_features`` without padding and without our code; an input
-vector enters it by way of an embedding table that holds just these vectors.
+Runs the stock decoder's own ``forward`` without padding and without our code; an input vector
+enters it by way of an embedding table that holds just these vectors, and the features leave it by
+way of an output projection that changes nothing. A language model is a decoder alone: what stands
+for the source of a pair is the stream that it reads.
 """
 
 from contextlib import contextmanager
@@ -11,21 +13,31 @@ import torch
 
 def loss(model, sample, weights, eps=0.0, **unroll):
     """- sum_i lambda_i sum_t log p_t^(i)[y_t], smoothed as fairseq smooths, in nats."""
-    total = 0.0
+    total, decoder = 0.0, model.decoder
     for source, target in sentences(model, sample):
         unrolled = steps(model, source, target, len(weights), **unroll)
         for ahead, (weight, features) in enumerate(zip(weights, unrolled, strict=True)):
             labels = target[ahead:] if unroll.get("shifted") else target
             for h, label in zip(features, labels, strict=False):  # nothing is beyond the last one
-                total = total + weight * label_loss(model.decoder.output_layer(h), label, eps)
+                if label != decoder.dictionary.pad():
+                    total = total + weight * label_loss(decoder.output_projection(h), label, eps)
     return total
 
 
 def sentences(model, sample):
-    """Each pair of the batch without its padding."""
-    pad = model.decoder.padding_idx
+    """Each pair of the batch without its padding; a stream's last slots may have no label."""
+    pad = model.decoder.dictionary.pad()
     for source, target in zip(sample["net_input"]["src_tokens"], sample["target"], strict=True):
-        yield source[source != pad], target[target != pad]
+        slots = target if has_encoder(model) else source
+        yield source[source != pad], target[slots != pad]
+
+
+def has_encoder(model):
+    return hasattr(model, "encoder")
+
+
+def encode(model, source):
+    return model.encoder(source[None], torch.tensor([len(source)])) if has_encoder(model) else None
 
 
 def label_loss(logits, label, eps):
@@ -44,9 +56,10 @@ def steps(model, source, target, num_steps, feedback=None, shifted=False, mix=1.
     aligned:  h^(i) = M(e_0, f(h_1^(i-1)), ..., f(h_{L-1}^(i-1)))
     shifted:  h^(i) = M(f(h_1^(i-1)), ..., f(h_L^(i-1))), i - 1 positions further
     """
-    encoder_out = model.encoder(source.unsqueeze(0), torch.tensor([len(source)]))
+    encoder_out = encode(model, source)
     decoder, length = model.decoder, len(target)
-    gold = [decoder.embed_scale * decoder.embed_tokens(w) for w in decoder_input(decoder, target)]
+    tokens = decoder_input(decoder, target) if has_encoder(model) else source
+    gold = [decoder.embed_scale * decoder.embed_tokens(w) for w in tokens]
     features = run(decoder, gold, encoder_out)
     yield features
     for step in range(1, num_steps):
@@ -75,7 +88,7 @@ def topk(k, detach=False):
 
     def feedback(decoder, features):
         fed_back = []
-        for p in decoder.output_layer(features).softmax(-1):
+        for p in decoder.output_projection(features).softmax(-1):
             p = p.detach() if detach else p
             words = sorted(range(len(p)), key=lambda w: -p[w].item())[: k or len(p)]
             expected = sum(p[w] * row(decoder, w) for w in words) / sum(p[w] for w in words)
@@ -89,7 +102,7 @@ def gumbel(tau, hard=False, detach=False):
     """E-weighted softmax((log p + noise) / tau), or one word with this gradient."""
 
     def feedback(decoder, features):
-        log_p = decoder.output_layer(features).log_softmax(-1)
+        log_p = decoder.output_projection(features).log_softmax(-1)
         noise = -torch.empty(1, *log_p.shape, dtype=log_p.dtype).exponential_().log()[0]
         fed_back = []
         for g in ((log_p + noise) / tau).softmax(-1):
@@ -104,12 +117,12 @@ def gumbel(tau, hard=False, detach=False):
 
 def argmax(decoder, features):
     """E of the likeliest word."""
-    return [lookup(decoder, p.argmax()) for p in decoder.output_layer(features)]
+    return [lookup(decoder, p.argmax()) for p in decoder.output_projection(features)]
 
 
 def sample(decoder, features):
     """E of a word drawn from p."""
-    words = torch.multinomial(decoder.output_layer(features).float().softmax(-1), 1)
+    words = torch.multinomial(decoder.output_projection(features).float().softmax(-1), 1)
     return [lookup(decoder, word) for word in words[:, 0]]
 
 
@@ -125,7 +138,7 @@ def lookup(decoder, word):
 
 def free_running(model, source, target):
     """Slot after slot, each reading the final state of the one before."""
-    encoder_out = model.encoder(source.unsqueeze(0), torch.tensor([len(source)]))
+    encoder_out = encode(model, source)
     decoder = model.decoder
     slots = [decoder.embed_scale * decoder.embed_tokens(decoder_input(decoder, target)[0])]
     for _ in target:
@@ -141,14 +154,18 @@ def decoder_input(decoder, target):
 
 def run(decoder, slots, encoder_out, ahead=0):
     """M over the vectors in the slots, as (L, C), some positions further than usual."""
-    with input_vectors(decoder, torch.stack(slots)) as tokens, positions_ahead(decoder, ahead):
-        return decoder.extract_features(tokens, encoder_out)[0][0]
+    with (
+        input_vectors(decoder, torch.stack(slots)) as tokens,
+        positions_ahead(decoder, ahead),
+        swapped(decoder, "output_projection", torch.nn.Identity()),
+    ):
+        return decoder(tokens, encoder_out=encoder_out)[0][0]
 
 
 @contextmanager
 def input_vectors(decoder, vectors):
     """Make the stock decoder read these vectors (L, C) when it looks up the tokens (1, L)."""
-    first = decoder.padding_idx + 1  # no token is padding
+    first = decoder.dictionary.pad() + 1  # no token is padding
     table = torch.nn.Module()
     table.forward = lambda tokens: vectors[tokens - first] / decoder.embed_scale
     with swapped(decoder, "embed_tokens", table):

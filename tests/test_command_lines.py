@@ -179,7 +179,10 @@ BAD = {
         [*TEAFORN, "--arch", "transformer_tiny"],
         "received transformer_tiny. Use --arch teaforn_transformer_tiny.",
     ),
-    "no twin": ([*TEAFORN, "--arch", "lstm"], "received lstm. Twins exist for: teaforn_"),
+    "no twin": (
+        [*TEAFORN, "--arch", "lstm"],
+        "received lstm. There are teaforn_. twins for .*: bart, ",
+    ),
     "unknown twin": ([*TEAFORN, "--arch", "teaforn_lstm"], "invalid choice: 'teaforn_lstm'"),
     "adaptive": (
         [*TEAFORN, "--adaptive-softmax-cutoff", "20,40"],

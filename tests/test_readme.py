@@ -10,9 +10,12 @@ BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), flag
 # What the README trains for days on GPUs, small and short; what it says stays as it is.
 SMALL = """
 fairseq-train() {
-    command fairseq-train "$@" --cpu --max-update 2 --no-epoch-checkpoints \\
-        --encoder-layers 1 --encoder-embed-dim 16 --encoder-ffn-embed-dim 16 \\
-        --decoder-layers 1 --decoder-embed-dim 16 --decoder-ffn-embed-dim 16
+    local small=(--decoder-layers 1 --decoder-embed-dim 16 --decoder-ffn-embed-dim 16)
+    small+=(--decoder-attention-heads 2)
+    if [[ $* != *language_modeling* ]]; then
+        small+=(--encoder-layers 1 --encoder-embed-dim 16 --encoder-ffn-embed-dim 16)
+    fi
+    command fairseq-train "$@" --cpu --max-update 2 --no-epoch-checkpoints "${small[@]}"
 }
 fairseq-hydra-train() {
     command fairseq-hydra-train "$@" common.cpu=true optimization.max_update=2 \\
@@ -21,7 +24,13 @@ fairseq-hydra-train() {
         +model.decoder_layers=1 +model.decoder_embed_dim=16 +model.decoder_ffn_embed_dim=16
 }
 fairseq-generate() { command fairseq-generate "$@" --cpu; }
+fairseq-eval-lm() { command fairseq-eval-lm "$@" --cpu; }
 teaforn-export() { python -m teaforn_fairseq.export "$@"; }
+"""
+# In place of the published weights.
+BART = """
+fairseq-train "$1" --arch bart_large --optimizer adam --max-tokens 4096 --save-dir bart.large
+mv bart.large/checkpoint_last.pt bart.large/model.pt
 """
 
 
@@ -39,12 +48,16 @@ def test_fairseq_commands_run_one_after_the_other(numerals, preprocessed, tmp_pa
         model = preprocessed / "spm.model"
         encode = ("python", ROOT / "scripts/subwords.py", "encode", "--model", model)
         (tmp_path / "text" / raw.name).write_text(run(*encode, stdin=raw.read_text()))
-    script = SMALL + "".join(blocks_with("fairseq-|teaforn-export"))
-    out = run("bash", "-euo", "pipefail", "-c", script, cwd=tmp_path)
-    assert out.count("Generate test with beam=4: BLEU4 =") == 3
+    strict = ("bash", "-euo", "pipefail", "-c")
+    run(*strict, SMALL + BART, "bash", preprocessed / "bin", cwd=tmp_path)
+    out = run(*strict, SMALL + "".join(blocks_with("fairseq-|teaforn-export")), cwd=tmp_path)
+    assert "Loaded checkpoint bart.large/model.pt" in out
+    assert re.search(r"Loss \(base 2\): [\d.]+, Perplexity: [\d.]+", out)
+    assert out.count("Generate test with beam=4: BLEU4 =") == 4
     hypotheses = re.findall(r"^H-.*", out, flags=re.MULTILINE)
-    assert len(hypotheses) == 3 * 13
-    assert hypotheses[:13] == hypotheses[13:26]  # the twin's and, exported, stock fairseq's
+    assert len(hypotheses) == 4 * 13
+    twin, bart, exported, _ = (hypotheses[start : start + 13] for start in range(0, 52, 13))
+    assert twin == exported != bart
     assert (tmp_path / "checkpoints/mean.pt").is_file()
     assert (tmp_path / "model-ct2/model.bin").is_file()
     assert "nll_loss_2" in out

@@ -27,6 +27,6 @@ class Hidden(Feedback):
             raise ValueError(
                 "--decoder-output-dim: hidden feedback reads the decoder's output as its input, so"
                 f" it must equal --decoder-embed-dim; received --decoder-output-dim {output_dim}"
-                f" with --decoder-embed-dim {input_dim}. Leave --decoder-output-dim out, or choose"
-                " another --teaforn-feedback."
+                f" with --decoder-embed-dim {input_dim}. Set --decoder-output-dim {input_dim}, or"
+                " choose another --teaforn-feedback."
             )

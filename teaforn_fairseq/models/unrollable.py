@@ -1,0 +1,166 @@
+"""What a twin adds to its stock model, whatever the family.
+
+``teaforn_<name>`` has the options, the parameters and the parameter names of ``<name>``: their
+checkpoints are interchangeable. Called the stock way it runs the stock code.
+B batch, S source length, T target length.
+"""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any, ClassVar
+
+from omegaconf import DictConfig
+from torch import Tensor
+
+from teaforn_fairseq import hydra_options
+from teaforn_fairseq.decoders.base import DecoderAdapter, OwnLayers
+from teaforn_fairseq.decoders.transformer import TransformerAdapter
+from teaforn_fairseq.loss import LossSettings, unroll_loss
+from teaforn_fairseq.plan import UnrollPlan
+from teaforn_fairseq.twins import UNSHARED_PREFIX
+from teaforn_fairseq.unroll import UnrollSettings, step_labels, unroll
+
+SLOT_BY_SLOT_REFUSES = ["decoder_layerdrop", "checkpoint_activations", "cross_self_attention"]
+SLOT_BY_SLOT_REFUSES += ["teaforn_unshared"]
+UNSHARED_HELP = (
+    "give unroll steps 2..N layers and a final norm of their own, which start as copies of the"
+    " first step's; decoding uses the first step's alone"
+)
+
+
+class Unrollable:
+    """The unroll and its loss inside ``forward``, to be inherited before a stock model.
+
+    They belong there because DDP and FSDP synchronise gradients only for what happens in the
+    wrapped model's ``forward``.
+
+    Attributes:
+        adapter_class: how the unroll sees the model's decoder.
+        needs: options that cannot be unrolled, and what the unroll needs in their place.
+    """
+
+    can_unroll = True
+    num_updates = 0
+    adapter_class: ClassVar[type[DecoderAdapter]] = TransformerAdapter
+    needs: ClassVar[dict[str, str]] = {"adaptive_softmax_cutoff": "the full softmax"}
+
+    @classmethod
+    def add_args(cls, parser: ArgumentParser) -> None:
+        """The stock options, and our own."""
+        super().add_args(parser)
+        if not _has_dataclass(cls):
+            parser.add_argument("--teaforn-unshared", action="store_true", help=UNSHARED_HELP)
+
+    @classmethod
+    def build_model(cls, args: Namespace | DictConfig, task: Any) -> "Unrollable":
+        """Build the model from fairseq's options.
+
+        Raises:
+            ValueError: adaptive softmax, an input that is no embedding table, or in a YAML
+                configuration an option that the model does not have.
+        """
+        if not _has_dataclass(cls):
+            args = hydra_options.as_namespace(args, cls, task)
+        for option, need in cls.needs.items():
+            if getattr(args, option, None):
+                raise ValueError(
+                    f"--{option.replace('_', '-')}: TeaForN needs {need}; received"
+                    f" {getattr(args, option)}. Choose an architecture without it and leave it out,"
+                    " or train the stock architecture."
+                )
+        model = super().build_model(args, task)
+        unshared = getattr(args, "teaforn_unshared", False)
+        model.unshared_decoder = OwnLayers(model.decoder) if unshared else None
+        return model
+
+    def set_num_updates(self, num_updates: int) -> None:
+        """Remember the number of updates, which fairseq tells before each, for schedules."""
+        super().set_num_updates(num_updates)
+        self.num_updates = num_updates
+
+    def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
+        """Let a checkpoint of shared or stock layers start the unshared ones as well."""
+        super().upgrade_state_dict_named(state_dict, name)
+        if self.unshared_decoder is None or any(
+            key.startswith(UNSHARED_PREFIX) for key in state_dict
+        ):
+            return
+        for key in self.unshared_decoder.state_dict():
+            state_dict[f"{UNSHARED_PREFIX}{key}"] = state_dict[f"decoder.{key}"]
+
+    @staticmethod
+    def unroll_widths(args: Namespace) -> tuple[int, int]:
+        """Width of the decoder's input and of its features, as the options say."""
+        return int(args.decoder_embed_dim), int(args.decoder_output_dim)
+
+    @staticmethod
+    def check_plan(args: Namespace, plan: UnrollPlan) -> None:
+        """Refuse options of the model that the planned unroll cannot use.
+
+        Raises:
+            ValueError: with free running LayerDrop, checkpointed activations, cross+self attention
+                or unshared layers; with one step throughout unshared layers.
+        """
+        for option in SLOT_BY_SLOT_REFUSES if plan.free_running else ():
+            if getattr(args, option, None):
+                raise ValueError(
+                    f"--{option.replace('_', '-')}: cannot be combined with --teaforn-n full, which"
+                    f" runs one set of layers slot by slot; received {getattr(args, option)}."
+                    " Leave it out."
+                )
+        if getattr(args, "teaforn_unshared", False) and plan.max_steps == 1:
+            raise ValueError(
+                "--teaforn-unshared: needs unroll steps to serve, so --teaforn-n must be at least"
+                " 2; received 1. Leave it out, or raise --teaforn-n."
+            )
+
+    def forward(
+        self,
+        *stock_args: Any,
+        unroll_settings: UnrollSettings | None = None,
+        loss_settings: LossSettings | None = None,
+        target: Tensor | None = None,
+        **stock_kwargs: Any,
+    ) -> Any:
+        """Stock forward pass, or the loss of an unroll when ``unroll_settings`` are given.
+
+        Args:
+            stock_args: what the stock model takes, or with ``unroll_settings`` what
+                :meth:`unroll_inputs` takes: the ``net_input`` of a batch.
+            unroll_settings: how to unroll; None runs the stock code.
+            loss_settings: weights and options of the loss, read only with ``unroll_settings``.
+            target: (B, T) labels y_1..y_T, read only with ``unroll_settings``.
+            stock_kwargs: as ``stock_args``, by name.
+
+        Returns:
+            The stock output, or the dictionary of :func:`teaforn_fairseq.loss.unroll_loss`.
+        """
+        if unroll_settings is None:
+            return super().forward(*stock_args, **stock_kwargs)
+        tokens, encoder_out = self.unroll_inputs(*stock_args, **stock_kwargs)
+        decoder = self.adapter_class(self.decoder)
+        labels = step_labels(
+            target, unroll_settings.num_steps, unroll_settings.shifted, decoder.padding_idx
+        )
+        further = self.adapter_class(self.decoder, self.unshared_decoder)
+        steps = unroll(decoder, tokens, encoder_out, unroll_settings, further)
+        return unroll_loss(steps, labels, decoder.logits, decoder.padding_idx, loss_settings)
+
+    def unroll_inputs(
+        self, src_tokens: Tensor, src_lengths: Tensor, prev_output_tokens: Tensor
+    ) -> tuple[Tensor, Any]:
+        """What the decoder starts from; here that of a model with an encoder.
+
+        Args:
+            src_tokens: (B, S) source token ids.
+            src_lengths: (B,) source lengths.
+            prev_output_tokens: (B, T) decoder input w_0..w_{T-1}.
+
+        Returns:
+            (B, T) decoder input, and what the adapter's body takes as the encoder's output.
+        """
+        return prev_output_tokens, self.encoder(src_tokens, src_lengths=src_lengths)
+
+
+def _has_dataclass(model: type[Unrollable]) -> bool:
+    """Whether fairseq knows the model's options from a dataclass, which then lists ours as well."""
+    return getattr(model, "__dataclass", None) is not None

@@ -1,0 +1,147 @@
+"""BART, a language model and LightConv on fairseq's own command lines: train, decode, fine-tune."""
+
+import re
+from dataclasses import dataclass
+
+import pytest
+from commands import PLUGIN, TEAFORN, TRANSLATION, export, generate, run, train
+
+from teaforn_fairseq.twins import PREFIX, UNSHARED_PREFIX
+
+WIDTHS = [
+    *("--encoder-layers", "1", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "32"),
+    *("--encoder-attention-heads", "2", "--decoder-layers", "1", "--decoder-embed-dim", "16"),
+    *("--decoder-ffn-embed-dim", "32", "--decoder-attention-heads", "2"),
+]
+# Two layers: fairseq cannot read one kernel size back from plain containers, an exported model's.
+KERNELS = [
+    *("--encoder-layers", "2", "--encoder-kernel-size-list", "[3,3]"),
+    *("--decoder-layers", "2", "--decoder-kernel-size-list", "[3,3]"),
+]
+STOCK = ["--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1"]
+FRESH = ["--reset-optimizer", "--reset-dataloader", "--reset-meters", "--reset-lr-scheduler"]
+ONCE = ["--max-update", "1", "--no-save", "--disable-validation"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """An architecture, its sizes and its task."""
+
+    arch: str
+    sizes: list[str]
+    task: list[str]
+
+
+FAMILIES = {
+    "bart": Family("bart_base", WIDTHS, TRANSLATION),
+    "lightconv": Family(
+        "lightconv_iwslt_de_en",
+        [*WIDTHS, *KERNELS],
+        TRANSLATION,
+    ),
+    "lm": Family(
+        "transformer_lm_gpt",
+        WIDTHS[WIDTHS.index("--decoder-layers") :],
+        ["--task", "language_modeling", "--tokens-per-sample", "40"],
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def stream(numerals, tmp_path_factory):
+    """A data folder for language modelling: the German side alone."""
+    folder = tmp_path_factory.mktemp("stream") / "bin"
+    splits = [word for s in ("train", "valid", "test") for word in (f"--{s}pref", numerals / s)]
+    texts = [f"{word}.de" if not str(word).startswith("--") else word for word in splits]
+    run("fairseq-preprocess", "--only-source", *texts, "--destdir", folder)
+    return folder
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def family(request, data, stream):
+    """train(folder, twin, ...) for each family, its data folder and the family itself."""
+    chosen = FAMILIES[request.param]
+    folder = stream if request.param == "lm" else data
+
+    def train_one(save_dir, *options, twin=True):
+        arch = f"teaforn_{chosen.arch}" if twin else chosen.arch
+        common = ["--arch", arch, *chosen.sizes]
+        return train(folder, save_dir, *common, *options, task=chosen.task)
+
+    return train_one, folder, request.param
+
+
+@pytest.fixture(scope="session")
+def stock_checkpoint(family, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stock")
+    family[0](folder, *STOCK, "--max-update", "6", "--disable-validation", twin=False)
+    return folder / "checkpoint_last.pt"
+
+
+def decode(name, data, checkpoint, *options):
+    """What the family's command makes of the test set."""
+    if name != "lm":
+        return generate(data, checkpoint, "--beam", "2", *options)
+    out = run("fairseq-eval-lm", data, "--path", checkpoint, "--cpu", *options)
+    return re.findall(r"Loss \(base 2\): [\d.]+, Perplexity: [\d.]+", out)
+
+
+def test_a_twin_trains_and_decodes_what_stock_fairseq_decodes(family, tmp_path, edited):
+    train_one, data, name = family
+    options = [*TEAFORN, "--teaforn-n", "3", "--teaforn-unshared", "--max-update", "4"]
+    log = train_one(tmp_path, *options)
+    assert len(log["train_inner"]) == 4
+    assert {"valid_nll_loss_1", "valid_nll_loss_3", "valid_ppl"} <= log["valid"][0].keys()
+    twin = tmp_path / "checkpoint_last.pt"
+    lines = decode(name, data, twin, "--user-dir", PLUGIN)
+    assert len(lines) == 1 if name == "lm" else sum(x.startswith("H-") for x in lines) == 13
+    assert decode(name, data, edited(twin, to_stock), "--user-dir", PLUGIN) == lines
+    if name != "bart":  # fairseq's own BART cannot be built from an exported configuration
+        export(twin, tmp_path / "stock.pt")
+        assert decode(name, data, tmp_path / "stock.pt") == lines  # no plugin here
+
+
+def to_stock(state):
+    """The stock architecture's name, and its parameters alone."""
+    model = state["cfg"]["model"]
+    section = model if isinstance(model, dict) else vars(model)
+    section |= {name: section[name].removeprefix(PREFIX) for name in ("_name", "arch")}
+    unshared = [name for name in state["model"] if name.startswith(UNSHARED_PREFIX)]
+    assert unshared
+    for name in unshared:
+        del state["model"][name]
+
+
+@pytest.mark.parametrize("option", ["--finetune-from-model", "--restore-file"])
+def test_a_stock_checkpoint_loads_into_the_twin(family, stock_checkpoint, tmp_path, option):
+    train_one, _, _ = family
+    load = [*ONCE, option, stock_checkpoint, *(FRESH if option == "--restore-file" else [])]
+    stock = train_one(tmp_path / "a", *STOCK, *load, twin=False)
+    twin = train_one(tmp_path / "b", *TEAFORN, *load)
+    untrained = train_one(tmp_path / "c", *TEAFORN, *ONCE)
+    first = [log["train_inner"][0]["nll_loss"] for log in (stock, twin, untrained)]
+    assert first[1] == first[0] != first[2]
+
+
+@pytest.mark.parametrize(
+    ("arch", "message"),
+    [
+        ("transformer_lm_gpt", "--arch: .* received transformer_lm_gpt. Use --arch teaforn_"),
+        (  # of this architecture fairseq takes the widths one by one
+            "teaforn_transformer_lm",
+            "--decoder-output-dim: .* received --decoder-output-dim 512 with --decoder-embed-dim 16"
+            ". Set --decoder-output-dim 16, or ",
+        ),
+    ],
+)
+def test_a_language_model_that_cannot_be_unrolled_is_refused_before_any_update(
+    stream, tmp_path, arch, message
+):
+    out = run(
+        *("fairseq-train", stream, "--user-dir", PLUGIN, "--save-dir", tmp_path / "run", "--cpu"),
+        *("--arch", arch, *FAMILIES["lm"].sizes, *FAMILIES["lm"].task, "--max-tokens", "800"),
+        *("--optimizer", "adam", "--max-update", "3", *TEAFORN),
+        fails=True,
+    )
+    assert re.search(f"ValueError: {message}", out), out
+    assert not any((tmp_path / "run").glob("*"))
