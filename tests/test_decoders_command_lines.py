@@ -105,7 +105,8 @@ def to_stock(state):
     """The stock architecture's name, and its parameters alone."""
     model = state["cfg"]["model"]
     section = model if isinstance(model, dict) else vars(model)
-    section |= {name: section[name].removeprefix(PREFIX) for name in ("_name", "arch")}
+    for name in {"_name", "arch"} & section.keys():
+        section[name] = section[name].removeprefix(PREFIX)
     unshared = [name for name in state["model"] if name.startswith(UNSHARED_PREFIX)]
     assert unshared
     for name in unshared:
