@@ -14,6 +14,7 @@ fairseq-train() {
     small+=(--decoder-attention-heads 2)
     if [[ $* != *language_modeling* ]]; then
         small+=(--encoder-layers 1 --encoder-embed-dim 16 --encoder-ffn-embed-dim 16)
+        small+=(--encoder-attention-heads 2)
     fi
     command fairseq-train "$@" --cpu --max-update 2 --no-epoch-checkpoints "${small[@]}"
 }
