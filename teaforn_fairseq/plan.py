@@ -98,7 +98,7 @@ def _check_free_running(options: dict[str, Any]) -> None:
 
 def _num_steps(text: str) -> Schedule:
     schedule = parse_schedule("--teaforn-n", text)
-    if not all(value >= 1 and value == int(value) for value in schedule.values):
+    if not all(value >= 1 and value.is_integer() for value in schedule.values):
         raise ValueError(
             "--teaforn-n: the number of unroll steps must be a whole number of at least 1; received"
             f" {text}. Use 1 for teacher forcing, 2 or more for TeaForN."

@@ -115,6 +115,8 @@ REFUSED = {
     " for TeaForN.",
     ("1.5", "0.5", None): f"--teaforn-n: {WHOLE}; received 1.5. Use 1 for teacher forcing, 2 or"
     " more for TeaForN.",
+    ("inf", "0.5", None): f"--teaforn-n: {WHOLE}; received inf. Use 1 for teacher forcing, 2 or"
+    " more for TeaForN.",
     ("2", "1.5", None): "--teaforn-discount: must lie between 0 and 1; received 1.5.",
     ("2", "-0.1", None): "--teaforn-discount: must lie between 0 and 1; received -0.1.",
     ("2", "nan", None): "--teaforn-discount: must lie between 0 and 1; received nan.",
