@@ -27,6 +27,9 @@ def in_force(preset: str | None, given: dict[str, Any]) -> dict[str, Any]:
     Returns:
         All options that count. Where the weights are given, or there is only one pass, the
         default discount does not.
+
+    Raises:
+        ValueError: an option given by hand would do nothing, because there is one step only.
     """
     by_hand = {name: x for name, x in given.items() if x is not None and x is not False}
     chosen = PRESETS[preset] if preset else {}
@@ -35,4 +38,11 @@ def in_force(preset: str | None, given: dict[str, Any]) -> dict[str, Any]:
     options = {**DEFAULTS, **chosen, **by_hand}
     if "discount" not in by_hand and ("weights" in options or options["n"] == "full"):
         del options["discount"]
+    # Weights of a single step weigh it against nothing; they pass, so that a script can vary N.
+    idle = by_hand.keys() - {"n", "discount", "weights"} if options["n"] == "1" else ()
+    for name in sorted(idle):
+        raise ValueError(
+            f"--teaforn-{name}: does nothing with --teaforn-n 1, which hands nothing on; received"
+            f" {by_hand[name]}. Leave it out, or raise --teaforn-n."
+        )
     return options

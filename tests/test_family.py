@@ -139,3 +139,15 @@ def test_free_running_refuses_what_it_would_ignore(name, value):
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         make_plan(in_force(None, {"n": "full", name: value}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("feedback", "topk"), ("mix", "0.5"), ("detach", True)]
+)
+def test_one_step_refuses_what_it_would_ignore(name, value):
+    message = (
+        f"--teaforn-{name}: does nothing with --teaforn-n 1, which hands nothing on; received"
+        f" {value}. Leave it out, or raise --teaforn-n."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        in_force(None, {"n": "1", name: value})
