@@ -9,11 +9,13 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
 from fairseq.dataclass import ChoiceEnum
 
 from teaforn_fairseq.feedbacks import FEEDBACKS
+from teaforn_fairseq.fused_loss import IMPLEMENTATIONS
 from teaforn_fairseq.presets import DEFAULTS, PRESETS
 from teaforn_fairseq.unroll import LABELS
 
 FEEDBACK_CHOICES = ChoiceEnum(sorted(FEEDBACKS))
 LABELS_CHOICES = ChoiceEnum(list(LABELS))
+LOSS_CHOICES = ChoiceEnum(list(IMPLEMENTATIONS))
 PRESET_CHOICES = ChoiceEnum(list(PRESETS))
 
 
@@ -67,4 +69,25 @@ class TeaForNCrossEntropyCriterionConfig(LabelSmoothedCrossEntropyCriterionConfi
         " gold embedding; or a schedule, which may hold linear:K, exponential:K and"
         " inverse-sigmoid:K",
         DEFAULTS["mix"],
+    )
+    teaforn_sample_positions: Optional[float] = _option(  # noqa: UP045
+        "share of the tokens of steps 2..N, drawn at random, that are projected onto the"
+        " vocabulary, above 0, at most 1; they weigh as much as all",
+        "1",
+    )
+    teaforn_every: Optional[int] = _option(  # noqa: UP045
+        "run steps 2..N on every k-th update only, k times as heavy, k at least 1", "1"
+    )
+    teaforn_recompute: bool = field(
+        default=False,
+        metadata={
+            "help": "keep the activations of the last step only and compute the others' again in"
+            " the backward pass: memory that does not grow with N"
+        },
+    )
+    teaforn_loss_impl: Optional[LOSS_CHOICES] = _option(  # noqa: UP045
+        "fused: projection and loss by PyTorch's linear_cross_entropy, which keeps no logits;"
+        " plain: by logits, and with one step stock fairseq's own code; auto: fused where torch"
+        " has it",
+        DEFAULTS["loss_impl"],
     )

@@ -9,7 +9,8 @@ from teaforn_fairseq.schedule import Schedule, parse_schedule
 from teaforn_fairseq.unroll import UnrollSettings
 
 Weights = tuple[float, ...]
-PLAN_OPTIONS = {"n", "discount", "weights", "feedback", "labels", "mix"}
+PLAN_OPTIONS = {"n", "discount", "weights", "feedback", "labels", "mix", "loss_impl"}
+COST_OPTIONS = {"sample_positions", "every", "recompute"}
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class UnrollPlan:
         shifted: shifted labels rather than aligned ones.
         mix: q, 0 to 1.
         free_running: one pass, slot by slot, in place of N steps.
+        share: r, above 0, at most 1: share of the tokens of steps 2..N that training projects.
+        every: k >= 1: training runs steps 2..N at every k-th update, k times as heavy.
+        recompute: keep the last step's activations only.
     """
 
     num_steps: Schedule
@@ -33,18 +37,29 @@ class UnrollPlan:
     shifted: bool
     mix: Schedule
     free_running: bool = False
+    share: float = 1.0
+    every: int = 1
+    recompute: bool = False
 
     @property
     def max_steps(self) -> int:
         """The largest N of all updates."""
         return int(max(self.num_steps.values))
 
-    def at(self, update: int) -> tuple[UnrollSettings, Weights]:
-        """The unroll and lambda_1..lambda_N at this number of updates."""
+    def at(self, update: int, training: bool = True) -> tuple[UnrollSettings, Weights]:
+        """The unroll and lambda_1..lambda_N at this number of updates; whole for validation."""
         num_steps, discount = int(self.num_steps(update)), self.discount(update)
         weights = self.weights or tuple(discount**step for step in range(num_steps))
+        if training and self.every > 1:
+            num_steps = num_steps if update % self.every == 0 else 1
+            weights = (weights[0], *(self.every * w for w in weights[1:num_steps]))
         return UnrollSettings(
-            num_steps, self.feedback, self.shifted, self.mix(update), self.free_running
+            num_steps,
+            self.feedback,
+            self.shifted,
+            self.mix(update),
+            self.free_running,
+            self.recompute,
         ), weights
 
 
@@ -59,7 +74,7 @@ def make_plan(options: dict[str, Any]) -> UnrollPlan:
         ValueError: a value out of its range, or an option that would do nothing; the message
             names flag, rule and value.
     """
-    own = {name: x for name, x in options.items() if name not in PLAN_OPTIONS}
+    own = {name: x for name, x in options.items() if name not in PLAN_OPTIONS | COST_OPTIONS}
     plan = UnrollPlan(
         num_steps=_num_steps("1" if options["n"] == "full" else options["n"]),
         discount=_share("--teaforn-discount", options.get("discount", "1")),
@@ -68,6 +83,9 @@ def make_plan(options: dict[str, Any]) -> UnrollPlan:
         shifted=options["labels"] == "shifted",
         mix=_share("--teaforn-mix", options["mix"], curves=True),
         free_running=options["n"] == "full",
+        share=_positions(options.get("sample_positions", 1.0)),
+        every=_every(options.get("every", 1)),
+        recompute=bool(options.get("recompute")),
     )
     weights = options.get("weights")
     if plan.free_running:
@@ -80,20 +98,40 @@ def make_plan(options: dict[str, Any]) -> UnrollPlan:
             f" {options['n']} with --teaforn-weights {weights}. Use --teaforn-discount with a"
             " schedule."
         )
-    return replace(plan, weights=_weights(plan.max_steps, weights))
+    plan = replace(plan, weights=_weights(plan.max_steps, weights))
+    if plan.every > 1 and plan.weights[0] == 0:
+        raise ValueError(
+            "--teaforn-every: the updates between need the loss of step 1, so its weight must be"
+            f" above 0; received {plan.every} with --teaforn-weights {weights}. Leave it out."
+        )
+    return plan
 
 
 def _check_free_running(options: dict[str, Any]) -> None:
     idle = [
         name
-        for name in ("discount", "weights", "labels")
+        for name in ("discount", "weights", "labels", *sorted(COST_OPTIONS))
         if options.get(name) not in (None, "aligned")
     ]
     for name in idle:
         raise ValueError(
-            f"--teaforn-{name}: does nothing with --teaforn-n full, which has one pass and aligned"
-            f" labels; received {options[name]}. Leave it out."
+            f"--teaforn-{name.replace('_', '-')}: does nothing with --teaforn-n full, which has one"
+            f" pass and aligned labels; received {options[name]}. Leave it out."
         )
+
+
+def _positions(share: float) -> float:
+    if not 0 < share <= 1:
+        raise ValueError(
+            f"--teaforn-sample-positions: must be above 0 and at most 1; received {share}."
+        )
+    return share
+
+
+def _every(updates: int) -> int:
+    if updates < 1:
+        raise ValueError(f"--teaforn-every: must be at least 1; received {updates}.")
+    return updates
 
 
 def _num_steps(text: str) -> Schedule:

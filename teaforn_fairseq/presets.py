@@ -5,7 +5,17 @@ Options are named as on the command line, without ``--teaforn-``.
 
 from typing import Any
 
-DEFAULTS = {"n": "2", "discount": "0.5", "feedback": "hidden", "labels": "aligned", "mix": "1"}
+DEFAULTS = {
+    "n": "2",
+    "discount": "0.5",
+    "feedback": "hidden",
+    "labels": "aligned",
+    "mix": "1",
+    "loss_impl": "auto",
+}
+# What a single step reads. Weights weigh it against nothing; they pass, so that a script can
+# vary N.
+OF_ONE_STEP = {"n", "discount", "weights", "loss_impl"}
 
 PRESETS: dict[str, dict[str, str]] = {
     "teacher-forcing": {"n": "1"},
@@ -38,11 +48,10 @@ def in_force(preset: str | None, given: dict[str, Any]) -> dict[str, Any]:
     options = {**DEFAULTS, **chosen, **by_hand}
     if "discount" not in by_hand and ("weights" in options or options["n"] == "full"):
         del options["discount"]
-    # Weights of a single step weigh it against nothing; they pass, so that a script can vary N.
-    idle = by_hand.keys() - {"n", "discount", "weights"} if options["n"] == "1" else ()
+    idle = by_hand.keys() - OF_ONE_STEP if options["n"] == "1" else ()
     for name in sorted(idle):
         raise ValueError(
-            f"--teaforn-{name}: does nothing with --teaforn-n 1, which hands nothing on; received"
-            f" {by_hand[name]}. Leave it out, or raise --teaforn-n."
+            f"--teaforn-{name.replace('_', '-')}: does nothing with --teaforn-n 1, which hands"
+            f" nothing on; received {by_hand[name]}. Leave it out, or raise --teaforn-n."
         )
     return options

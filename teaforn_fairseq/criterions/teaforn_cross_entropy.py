@@ -12,12 +12,15 @@ from fairseq.logging import metrics
 from torch import Tensor
 from torch.nn import Module
 
+from teaforn_fairseq import fused_loss
 from teaforn_fairseq.loss import LossSettings
 from teaforn_fairseq.options import TeaForNCrossEntropyCriterionConfig
 from teaforn_fairseq.plan import make_plan
 from teaforn_fairseq.presets import in_force
 from teaforn_fairseq.twins import chosen_model, require_unrollable
 
+FUSED = True
+STOCK1 = True
 logger = logging.getLogger(__name__)
 
 # In this order on every rank: fairseq sums the log over ranks by position, not by key.
@@ -28,7 +31,7 @@ PER_STEP_KEYS = ("nll_loss", "ntokens", "n_correct", "total")
 class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
     """TeaForN's objective on a ``teaforn_*`` architecture (method.md, "The unroll").
 
-    With N = 1 it is ``label_smoothed_cross_entropy`` and runs that code.
+    With N = 1 it is ``label_smoothed_cross_entropy``; with the plain loss it runs that very code.
     """
 
     def __init__(
@@ -49,6 +52,10 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         teaforn_detach: bool = False,
         teaforn_labels: str | None = None,
         teaforn_mix: str | None = None,
+        teaforn_sample_positions: float | None = None,
+        teaforn_every: int | None = None,
+        teaforn_recompute: bool = False,
+        teaforn_loss_impl: str | None = None,
     ):
         """Take the options of the command line; None stands for the preset's or the default.
 
@@ -67,12 +74,17 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
             "detach": teaforn_detach,
             "labels": _text(teaforn_labels),
             "mix": _text(teaforn_mix),
+            "sample_positions": teaforn_sample_positions,
+            "every": teaforn_every,
+            "recompute": teaforn_recompute,
+            "loss_impl": _text(teaforn_loss_impl),
         }
         options = in_force(_text(teaforn_preset), given)
         self.plan = make_plan(options)
-        logger.info(
-            "in force: %s", " ".join(f"--teaforn-{name} {x}" for name, x in options.items())
-        )
+        self.fused = fused_loss.chosen(options["loss_impl"])
+        in_words = (f"--teaforn-{name.replace('_', '-')} {x}" for name, x in options.items())
+        logger.info("in force: %s", " ".join(in_words))
+        logger.info("loss by %s", "linear_cross_entropy" if self.fused else "logits")
 
     @classmethod
     def build_criterion(cls, cfg: Any, task: Any) -> "TeaForNCrossEntropyCriterion":
@@ -106,27 +118,34 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
             ValueError: the model is not a ``teaforn_*`` architecture.
         """
         require_unrollable(model)
-        unroll_settings, weights = self.plan.at(model.num_updates)
-        if unroll_settings.num_steps == 1 and not unroll_settings.free_running:
+        training = model.training
+        unroll_settings, weights = self.plan.at(model.num_updates, training)
+        teacher_forcing = unroll_settings.num_steps == 1 and not unroll_settings.free_running
+        if teacher_forcing and not (self.fused and reduce):
             loss, sample_size, log = super().forward(model, sample, reduce=reduce)
             per_step = {key: [log[key]] for key in PER_STEP_KEYS if key in log}
             return loss, sample_size, log | self._numbered(per_step)
         unrolled = model(
             **sample["net_input"],
             target=sample["target"],
+            num_tokens=sample["ntokens"],
             unroll_settings=unroll_settings,
-            loss_settings=self._loss_settings(weights, reduce),
+            loss_settings=self._loss_settings(weights, reduce, training),
         )
         sample_size = sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
         return unrolled["loss"], sample_size, self._log(unrolled, sample, sample_size)
 
-    def _loss_settings(self, weights: tuple[float, ...], reduce: bool) -> LossSettings:
+    def _loss_settings(
+        self, weights: tuple[float, ...], reduce: bool, training: bool
+    ) -> LossSettings:
         return LossSettings(
             weights=weights,
             label_smoothing=self.eps,
             ignore_prefix_size=self.ignore_prefix_size,
             report_accuracy=self.report_accuracy,
             reduce=reduce,
+            fused=self.fused,
+            share=self.plan.share if training else 1.0,
         )
 
     def _log(

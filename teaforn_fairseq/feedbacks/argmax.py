@@ -17,7 +17,7 @@ class Argmax(Feedback):
     differentiable: ClassVar[bool] = False
 
     def __call__(self, features: Tensor, decoder: Any) -> Tensor:
-        """Features (B, T, C_out) to the embeddings (B, T, C) of a word a slot."""
+        """Features (..., C_out) to the embeddings (..., C) of a word a slot."""
         with torch.no_grad():
             words = decoder.logits(features).argmax(dim=-1)
         return decoder.embed(words)

@@ -1,6 +1,6 @@
 """The interface of a feedback, and the registry that makes it a choice on the command line.
 
-B batch, T target length, C features, V vocabulary.
+C features, V vocabulary; in training the leading axis (...) is that of the n real tokens.
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ FEEDBACKS: dict[str, type["Feedback"]] = {}
 
 @dataclass(frozen=True)
 class Feedback(ABC):
-    """f: features (B, T, C_out) of one step to input vectors (B, T, C) of the next.
+    """f: features (..., C_out) of one step to input vectors (..., C) of the next.
 
     Fields of a subclass are its options; field ``x`` is set by ``--teaforn-x``.
 
@@ -34,11 +34,11 @@ class Feedback(ABC):
         """Input vectors of the next step.
 
         Args:
-            features: (B, T, C_out) h_1..h_T of this step.
+            features: (..., C_out) h_1..h_T of this step.
             decoder: the adapter of the decoder that made them.
 
         Returns:
-            (B, T, C), in slot t what stands for the token predicted there.
+            (..., C), in slot t what stands for the token predicted there.
         """
 
     def check(self, input_dim: int, output_dim: int, vocabulary_size: int) -> None:  # noqa: B027

@@ -36,8 +36,8 @@ class Gumbel(Feedback):
             )
 
     def __call__(self, features: Tensor, decoder: Any) -> Tensor:
-        """Features (B, T, C_out) to embeddings (B, T, C) of a sample a slot."""
-        # Run again for the backward pass, noise included: no step's (B, T, V) stays in memory.
+        """Features (..., C_out) to embeddings (..., C) of a sample a slot."""
+        # Run again for the backward pass, noise included: no step's (..., V) stays in memory.
         return decoder.dress(checkpoint(self._sample, features, decoder, use_reentrant=False))
 
     def _sample(self, features: Tensor, decoder: Any) -> Tensor:

@@ -14,7 +14,7 @@ class Hidden(Feedback):
     """The features themselves; needs an output as wide as the input."""
 
     def __call__(self, features: Tensor, decoder: Any) -> Tensor:
-        """(B, T, C) to (B, T, C), unchanged."""
+        """(..., C) to (..., C), unchanged."""
         return features.detach() if self.detach else features
 
     def check(self, input_dim: int, output_dim: int, vocabulary_size: int) -> None:

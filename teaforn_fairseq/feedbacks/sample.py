@@ -17,8 +17,8 @@ class Sample(Feedback):
     differentiable: ClassVar[bool] = False
 
     def __call__(self, features: Tensor, decoder: Any) -> Tensor:
-        """Features (B, T, C_out) to the embeddings (B, T, C) of a word a slot."""
+        """Features (..., C_out) to the embeddings (..., C) of a word a slot."""
         with torch.no_grad():
             probabilities = decoder.logits(features).float().softmax(dim=-1)
-            words = torch.multinomial(probabilities.flatten(0, 1), num_samples=1)
-        return decoder.embed(words.view(features.shape[:2]))
+            words = torch.multinomial(probabilities.flatten(0, -2), num_samples=1)
+        return decoder.embed(words.view(features.shape[:-1]))

@@ -47,9 +47,9 @@ class TopK(Feedback):
             )
 
     def __call__(self, features: Tensor, decoder: Any) -> Tensor:
-        """Features (B, T, C_out) to expected embeddings (B, T, C)."""
+        """Features (..., C_out) to expected embeddings (..., C)."""
         if self.topk == 0:
-            # Run again for the backward pass: no step's (B, T, V) probabilities stay in memory.
+            # Run again for the backward pass: no step's (..., V) probabilities stay in memory.
             rows = checkpoint(self._expectation, features, decoder, use_reentrant=False)
         else:
             rows = self._topk_expectation(features, decoder)
@@ -61,16 +61,16 @@ class TopK(Feedback):
 
     def _topk_expectation(self, features: Tensor, decoder: Any) -> Tensor:
         # A softmax over the k logits alone is p divided by the summed p of these k; and of the
-        # (B, T, V) logits autograd keeps nothing but the k indices.
+        # (..., V) logits autograd keeps nothing but the k indices.
         logits, words = decoder.logits(features).topk(self.topk, dim=-1)
         probabilities = self._cut(logits.softmax(dim=-1))
-        rows = F.embedding_bag(  # B x T x k -> B*T x C_table
-            words.flatten(0, 1),
+        rows = F.embedding_bag(  # ... x k -> rows x C_table
+            words.flatten(0, -2),
             decoder.table,
-            per_sample_weights=probabilities.flatten(0, 1).to(decoder.table.dtype),
+            per_sample_weights=probabilities.flatten(0, -2).to(decoder.table.dtype),
             mode="sum",
         )
-        return rows.unflatten(0, words.shape[:2])
+        return rows.view(*words.shape[:-1], -1)
 
     def _cut(self, probabilities: Tensor) -> Tensor:
         return probabilities.detach() if self.detach else probabilities

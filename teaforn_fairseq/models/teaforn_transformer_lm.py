@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fairseq.models.transformer_lm import TransformerLanguageModel, TransformerLanguageModelConfig
 from torch import Tensor
 
+from teaforn_fairseq.decoders.base import DecoderAdapter
 from teaforn_fairseq.models.unrollable import UNSHARED_HELP, Unrollable
 from teaforn_fairseq.twins import twin_of
 
@@ -29,8 +30,9 @@ class TeaForNTransformerLanguageModel(Unrollable, TransformerLanguageModel):
         "character_embeddings": "one embedding table",
     }
 
-    def unroll_inputs(
-        self, src_tokens: Tensor, src_lengths: Tensor | None = None
-    ) -> tuple[Tensor, None]:
-        """The stream itself, w_0..w_{T-1} as (B, T), and no encoder output."""
-        return src_tokens, None
+    def read(
+        self, decoder: DecoderAdapter, src_tokens: Tensor, src_lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, None]:
+        """The stream itself, w_0..w_{T-1} as (B, T), its embeddings, and no encoder output."""
+        (rows,) = decoder.look_up(src_tokens)
+        return src_tokens, decoder.dress(rows), None

@@ -6,8 +6,11 @@ B batch, S source length, T target length.
 """
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
+import torch
+from fairseq.models.transformer import TransformerEncoderBase
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -15,9 +18,11 @@ from teaforn_fairseq import hydra_options
 from teaforn_fairseq.decoders.base import DecoderAdapter, OwnLayers
 from teaforn_fairseq.decoders.transformer import TransformerAdapter
 from teaforn_fairseq.loss import LossSettings, unroll_loss
+from teaforn_fairseq.memory import Memory, encode
 from teaforn_fairseq.plan import UnrollPlan
+from teaforn_fairseq.slots import Slots
 from teaforn_fairseq.twins import UNSHARED_PREFIX
-from teaforn_fairseq.unroll import UnrollSettings, step_labels, unroll
+from teaforn_fairseq.unroll import UnrollSettings, free_run, step_labels, unroll
 
 SLOT_BY_SLOT_REFUSES = ["decoder_layerdrop", "checkpoint_activations", "cross_self_attention"]
 SLOT_BY_SLOT_REFUSES += ["teaforn_unshared"]
@@ -119,46 +124,99 @@ class Unrollable:
         unroll_settings: UnrollSettings | None = None,
         loss_settings: LossSettings | None = None,
         target: Tensor | None = None,
+        num_tokens: int | None = None,
         **stock_kwargs: Any,
     ) -> Any:
         """Stock forward pass, or the loss of an unroll when ``unroll_settings`` are given.
 
         Args:
             stock_args: what the stock model takes, or with ``unroll_settings`` what
-                :meth:`unroll_inputs` takes: the ``net_input`` of a batch.
+                :meth:`read` takes after the first: the ``net_input`` of a batch.
             unroll_settings: how to unroll; None runs the stock code.
             loss_settings: weights and options of the loss, read only with ``unroll_settings``.
             target: (B, T) labels y_1..y_T, read only with ``unroll_settings``.
+            num_tokens: fairseq's ``ntokens`` of the batch; where it is not given a GPU is waited
+                for.
             stock_kwargs: as ``stock_args``, by name.
 
         Returns:
-            The stock output, or the dictionary of :func:`teaforn_fairseq.loss.unroll_loss`.
+            The stock output, or the dictionary of :func:`teaforn_fairseq.loss.unroll_loss`, the
+            entries per token being (B * T, 1).
         """
         if unroll_settings is None:
             return super().forward(*stock_args, **stock_kwargs)
-        tokens, encoder_out = self.unroll_inputs(*stock_args, **stock_kwargs)
         decoder = self.adapter_class(self.decoder)
-        labels = step_labels(
-            target, unroll_settings.num_steps, unroll_settings.shifted, decoder.padding_idx
-        )
-        further = self.adapter_class(self.decoder, self.unshared_decoder)
-        steps = unroll(decoder, tokens, encoder_out, unroll_settings, further)
-        return unroll_loss(steps, labels, decoder.logits, decoder.padding_idx, loss_settings)
+        tokens, gold, memory = self.read(decoder, *stock_args, **stock_kwargs)
+        slots = Slots.of(tokens, decoder.padding_idx, num_tokens)
+        if unroll_settings.free_running:
+            encoder_out = memory and memory.encoder_out
+            whole = free_run(decoder, tokens, gold, encoder_out, unroll_settings)
+            steps = [slots.pack(whole)]
+        else:
+            batch, further = decoder.prepare(slots, memory), None
+            if self.unshared_decoder is not None and unroll_settings.num_steps > 1:
+                other = self.adapter_class(self.decoder, self.unshared_decoder)
+                further = other, other.prepare(slots, memory)
+            steps = unroll(decoder, tokens, gold, batch, slots, unroll_settings, further)
+        return self._loss(steps, target, slots, decoder, unroll_settings, loss_settings)
 
-    def unroll_inputs(
-        self, src_tokens: Tensor, src_lengths: Tensor, prev_output_tokens: Tensor
-    ) -> tuple[Tensor, Any]:
-        """What the decoder starts from; here that of a model with an encoder.
+    def _loss(
+        self,
+        steps: Iterable[Tensor],
+        target: Tensor,
+        slots: Slots,
+        decoder: DecoderAdapter,
+        unroll_settings: UnrollSettings,
+        settings: LossSettings,
+    ) -> dict[str, Tensor]:
+        pad = decoder.padding_idx
+        labels = step_labels(target, unroll_settings.num_steps, unroll_settings.shifted, pad)
+        ignored = None
+        if settings.ignore_prefix_size > 0:
+            columns = torch.arange(target.size(1), device=target.device)
+            ignored = slots.pack((columns < settings.ignore_prefix_size).expand_as(target))
+        bias = self.decoder.output_projection.bias
+        result = unroll_loss(
+            steps,
+            [slots.pack(label) for label in labels],
+            ignored,
+            (decoder.projection, bias),
+            pad,
+            settings,
+        )
+        if not settings.reduce:
+            result["loss"] = slots.unpack(result["loss"]).view(-1, 1)
+            result["nll_loss"] = torch.stack(
+                [slots.unpack(x).view(-1, 1) for x in result["nll_loss"]]
+            )
+        return result
+
+    def read(
+        self,
+        decoder: DecoderAdapter,
+        src_tokens: Tensor,
+        src_lengths: Tensor,
+        prev_output_tokens: Tensor,
+    ) -> tuple[Tensor, Tensor, Memory | None]:
+        """What the unroll starts from; here that of a model with an encoder.
 
         Args:
+            decoder: the adapter of this model's decoder, which is told the table to project by.
             src_tokens: (B, S) source token ids.
             src_lengths: (B,) source lengths.
             prev_output_tokens: (B, T) decoder input w_0..w_{T-1}.
 
         Returns:
-            (B, T) decoder input, and what the adapter's body takes as the encoder's output.
+            (B, T) decoder input, (B, T, C) its embeddings, and the encoder's output.
         """
-        return prev_output_tokens, self.encoder(src_tokens, src_lengths=src_lengths)
+        shares = (
+            isinstance(self.encoder, TransformerEncoderBase)
+            and self.encoder.embed_tokens is self.decoder.embed_tokens
+        )
+        streams = [prev_output_tokens, src_tokens] if shares else [prev_output_tokens]
+        rows, *source_rows = decoder.look_up(*streams)
+        memory = encode(self.encoder, src_tokens, src_lengths, *source_rows)
+        return prev_output_tokens, decoder.dress(rows), memory
 
 
 def _has_dataclass(model: type[Unrollable]) -> bool:

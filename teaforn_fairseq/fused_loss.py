@@ -1,0 +1,183 @@
+"""Output projection and cross-entropy of all steps in one, by PyTorch's ``linear_cross_entropy``.
+
+It works through the tokens in chunks and makes the gradients of a chunk while its logits are
+there, so that no step's logits are kept. It knows no label smoothing there; fairseq's follows
+from the unsmoothed loss (method.md, "Two identities that save work"): with m the mean row of W
+and eps' = eps V / (V - 1),
+
+    loss = nll + eps' sum_t (h_t . (W[y_t] - m) + b[y_t] - mean(b))
+
+n_i tokens of step i, C features, V vocabulary, N unroll steps.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from teaforn_fairseq.table import look_up
+
+# Rows of logits at a time: enough for matrix products at full speed, little beside a batch.
+CHUNK = 512
+HALF = (torch.float16, torch.bfloat16)
+
+
+IMPLEMENTATIONS = ("auto", "fused", "plain")
+
+
+def chosen(implementation: str) -> bool:
+    """Whether ``--teaforn-loss-impl`` means this loss rather than the plain one.
+
+    Args:
+        implementation: one of IMPLEMENTATIONS; ``auto`` is fused where PyTorch has what it takes.
+
+    Raises:
+        ValueError: ``fused`` on a PyTorch older than 2.13.
+    """
+    available = hasattr(torch.nn, "LinearCrossEntropyOptions")
+    if implementation == "fused" and not available:
+        raise ValueError(
+            "--teaforn-loss-impl: fused needs torch.nn.functional.linear_cross_entropy, which torch"
+            f" has from 2.13 on; received fused with torch {torch.__version__}. Choose auto or"
+            " plain, or upgrade torch."
+        )
+    return available and implementation != "plain"
+
+
+def fused_loss(
+    features: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    weights: Sequence[float],
+    projection: tuple[Tensor, Tensor | None],
+    padding_idx: int,
+    label_smoothing: float,
+) -> tuple[Tensor, Tensor]:
+    """Weighted loss of all steps, summed over real tokens, in nats.
+
+    Args:
+        features: N tensors (n_i, C).
+        labels: N tensors (n_i,).
+        weights: N weights.
+        projection: W (V, C) and b (V,) or None.
+        padding_idx: label that does not count.
+        label_smoothing: fairseq's eps, 0 to 1.
+
+    Returns:
+        The weighted sum (), smoothed, and each step's unsmoothed sum (N,), detached. Both are at
+        least float32.
+    """
+    table, bias = projection
+    smoothing = 0.0
+    if label_smoothing > 0:
+        table, rows, mean = look_up(table, torch.cat(tuple(labels)))
+        terms = _label_terms(features, labels, (rows, mean, bias), padding_idx)
+        eps = label_smoothing * len(table) / (len(table) - 1)
+        smoothing = sum(eps * w * term for w, term in zip(weights, terms, strict=True))
+    kind = table.device.type
+    if torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
+        features = [x.to(dtype) for x in features]
+        table, bias = table.to(dtype), None if bias is None else bias.to(dtype)
+    with torch.autocast(kind, enabled=False):
+        if table.dtype in HALF:
+            loss, nll = _nll_in_half(features, labels, weights, (table, bias), padding_idx)
+        else:
+            loss, nll = _NLL.apply(table, bias, labels, weights, padding_idx, *features)
+    return loss + smoothing, nll.detach()
+
+
+def _label_terms(
+    features: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    projection: tuple[Tensor, Tensor, Tensor | None],
+    padding_idx: int,
+) -> list[Tensor]:
+    """sum_t (h_t . (W[y_t] - m) + b[y_t] - mean(b)) of each step, () each."""
+    rows, mean, bias = projection
+    terms = []
+    for h, y, row in zip(features, labels, rows.split([len(y) for y in labels]), strict=True):
+        contrast = (row - mean).masked_fill(y.eq(padding_idx).unsqueeze(1), 0)
+        term = (h * contrast).sum()
+        if bias is not None:
+            term = term + (bias[y] - bias.mean()).masked_fill(y.eq(padding_idx), 0).sum()
+        terms.append(term)
+    return terms
+
+
+def _nll_in_half(
+    features: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    weights: Sequence[float],
+    projection: tuple[Tensor, Tensor | None],
+    padding_idx: int,
+) -> tuple[Tensor, Tensor]:
+    # The reduced form would sum in bfloat16, and make float16's gradients before loss scaling.
+    tokens = _linear_cross_entropy(
+        torch.cat(tuple(features)), torch.cat(tuple(labels)), projection, padding_idx, "none"
+    )
+    sums = [x.sum() for x in tokens.float().split([len(y) for y in labels])]
+    return sum(w * x for w, x in zip(weights, sums, strict=True)), torch.stack(sums)
+
+
+class _NLL(torch.autograd.Function):
+    """Weighted sum () of the steps' unsmoothed losses, and each of them (N,)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        table: Tensor,
+        bias: Tensor | None,
+        labels: Sequence[Tensor],
+        weights: Sequence[float],
+        padding_idx: int,
+        *features: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        nll, grads, total = [], [], None
+        for h, y, weight in zip(features, labels, weights, strict=True):
+            learns = weight > 0 and any(ctx.needs_input_grad)
+            inputs = [None if x is None else x.detach() for x in (h, table, bias)]
+            inputs = [x if x is None else x.requires_grad_(learns) for x in inputs]
+            with torch.enable_grad():
+                one = _linear_cross_entropy(inputs[0], y, inputs[1:], padding_idx, "sum")
+            nll.append(one.detach())
+            if not learns:
+                grads.append(torch.zeros_like(h) if any(ctx.needs_input_grad) else None)
+                continue
+            wanted = [x for x in inputs if x is not None]
+            grad, *own = torch.autograd.grad(one, wanted, one.new_tensor(weight))
+            grads.append(grad)
+            # One sum for all steps rather than a (V, C) gradient kept for each.
+            total = own if total is None else [a.add_(b) for a, b in zip(total, own, strict=True)]
+        ctx.has_bias = bias is not None
+        ctx.save_for_backward(*(total or []), *grads)
+        nll = torch.stack(nll)
+        ctx.mark_non_differentiable(nll)
+        return (nll * nll.new_tensor(weights)).sum(), nll
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        # In place, as these were made for this moment; a second backward pass is an error.
+        table, *rest = (x.mul_(grad) for x in ctx.saved_tensors)
+        bias = rest.pop(0) if ctx.has_bias else None
+        return table, bias, None, None, None, *rest
+
+
+def _linear_cross_entropy(
+    features: Tensor,
+    labels: Tensor,
+    projection: Sequence[Tensor | None],
+    padding_idx: int,
+    reduction: str,
+) -> Tensor:
+    rows, chunks = len(labels), -(-len(labels) // CHUNK)
+    return F.linear_cross_entropy(
+        features,
+        projection[0],
+        labels,
+        linear_bias=projection[1],
+        reduction=reduction,
+        ignore_index=padding_idx,
+        options=torch.nn.LinearCrossEntropyOptions(batch_chunk_size=-(-rows // chunks)),
+    )

@@ -1,0 +1,207 @@
+"""fairseq's Transformer layers over the real tokens alone, with PyTorch's fused attention.
+
+The same arithmetic as the stock layers', for the options that most models use: keys and values
+of the encoder's output are made once for all unroll steps, attention never forms its weights, and
+padding is neither projected nor normalised. Layers with any other option are run by their own
+``forward`` (:func:`why_stock`).
+
+Joining projections into one matrix product was tried and left out: it saved 1 % of a step on a
+CPU and kept a copy of every joined weight for the backward pass.
+B batch, T length, n real tokens, C features, H heads, D = C / H.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from fairseq.modules import FairseqDropout, MultiheadAttention
+from fairseq.modules.transformer_layer import (
+    TransformerDecoderLayer,
+    TransformerDecoderLayerBase,
+    TransformerEncoderLayer,
+    TransformerEncoderLayerBase,
+)
+from torch import Tensor, nn
+
+from teaforn_fairseq.slots import Slots
+
+KNOWN_LAYERS = (
+    TransformerDecoderLayer,
+    TransformerDecoderLayerBase,
+    TransformerEncoderLayer,
+    TransformerEncoderLayerBase,
+)
+# Parts of a decoder layer that are None unless an option asks for them.
+EXTRAS = {
+    "c_attn": "--scale-heads",
+    "attn_ln": "--scale-attn",
+    "ffn_layernorm": "--scale-fc",
+    "w_resid": "--scale-resids",
+}
+logger = logging.getLogger(__name__)
+
+
+@cache
+def say_once(part: str, reason: str) -> None:
+    """Log, once in a process, that a part of the model is run by fairseq's own slower code."""
+    logger.info("the %s runs fairseq's own layers, which are slower, because of %s", part, reason)
+
+
+def why_stock(layers: nn.ModuleList) -> str | None:
+    """Why these layers must be run by their own ``forward``; None if they need not."""
+    if type(layers) is not nn.ModuleList:
+        return "LayerDrop"
+    for layer in layers:
+        if type(layer) not in KNOWN_LAYERS:
+            return f"a layer of class {type(layer).__name__}"
+        reason = _option_of(layer) or _change_of(layer)
+        if reason:
+            return reason
+    return None
+
+
+def _option_of(layer: nn.Module) -> str | None:
+    if getattr(layer, "cross_self_attention", False):
+        return "--cross-self-attention"
+    if getattr(layer, "return_fc", False):
+        return "the feed-forward results"
+    for name, option in EXTRAS.items():
+        if getattr(layer, name, None) is not None:
+            return option
+    for attention in (layer.self_attn, getattr(layer, "encoder_attn", None)):
+        if attention is None:
+            continue
+        if type(attention) is not MultiheadAttention or attention.use_xformers:
+            return "an attention of its own"
+        if (
+            attention.bias_k is not None
+            or attention.add_zero_attn
+            or attention.skip_embed_dim_check
+        ):
+            return "an attention with extra keys or pruned heads"
+    return None
+
+
+def _change_of(layer: nn.Module) -> str | None:
+    """What was done to the layer after it was built, as fairseq and users do it."""
+    for module in layer.modules():
+        if "forward" in vars(module):
+            return "--checkpoint-activations, or another forward of their own"
+        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
+            return "quant-noise, or other hooks"
+        if isinstance(module, nn.Linear) and type(module) is not nn.Linear:
+            return f"a projection of class {type(module).__name__}"
+    return None
+
+
+def run_layer(
+    layer: nn.Module,
+    x: Tensor,
+    slots: Slots,
+    *,
+    mask: Tensor | None = None,
+    memory: tuple[Tensor, Tensor] | None = None,
+    memory_mask: Tensor | None = None,
+) -> Tensor:
+    """One encoder or decoder layer, equal to its ``forward``.
+
+    Args:
+        layer: one for which :func:`why_stock` has no objection.
+        x: (n, C) the real tokens.
+        slots: where they stand.
+        mask: (B, 1, 1, T) bool, true where a row has a token to attend to; None for causal
+            attention, which needs no other mask because nothing real stands behind a row.
+        memory: this layer's entry of :func:`project_memory`; None without encoder attention.
+        memory_mask: (B, 1, 1, S) bool, true where there is a source token.
+
+    Returns:
+        (n, C).
+    """
+    x = _residual(layer, layer.self_attn_layer_norm, x, _attend_to_itself, slots, mask)
+    if memory is not None:
+        norm = layer.encoder_attn_layer_norm
+        x = _residual(layer, norm, x, _attend_to_source, slots, memory, memory_mask)
+    return _residual(layer, layer.final_layer_norm, x, _feed_forward)
+
+
+def _residual(
+    layer: nn.Module, norm: nn.Module, x: Tensor, body: Callable[..., Tensor], *args: Any
+) -> Tensor:
+    y = body(layer, norm(x) if layer.normalize_before else x, *args)
+    x = x + _drop(layer.dropout_module, y)
+    return x if layer.normalize_before else norm(x)
+
+
+def _drop(dropout: FairseqDropout, x: Tensor) -> Tensor:
+    """Dropout that keeps a mask of one byte an entry; F.dropout's is x's size on a CPU."""
+    rate = _rate(dropout)
+    return torch.native_dropout(x, rate, True)[0] if rate > 0 else x
+
+
+def _rate(dropout: FairseqDropout) -> float:
+    return dropout.p if dropout.training or dropout.apply_during_inference else 0.0
+
+
+def _attend_to_itself(layer: nn.Module, x: Tensor, slots: Slots, mask: Tensor | None) -> Tensor:
+    attention = layer.self_attn
+    projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+    q, k, v = (_heads(slots.rows(project(x)), attention) for project in projections)
+    return _attend(attention, q, k, v, slots, mask=mask, causal=mask is None)
+
+
+def _attend_to_source(
+    layer: nn.Module, x: Tensor, slots: Slots, memory: tuple[Tensor, Tensor], mask: Tensor | None
+) -> Tensor:
+    attention = layer.encoder_attn
+    q = _heads(slots.rows(attention.q_proj(x)), attention)
+    return _attend(attention, q, *memory, slots, mask=mask)
+
+
+def _heads(rows: Tensor, attention: MultiheadAttention) -> Tensor:
+    return rows.unflatten(2, (attention.num_heads, -1)).transpose(
+        1, 2
+    )  # B x T x C -> B x H x T x D
+
+
+def _attend(
+    attention: MultiheadAttention,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    slots: Slots,
+    *,
+    mask: Tensor | None,
+    causal: bool = False,
+) -> Tensor:
+    """Queries (B, H, T, D) over keys and values (B, H, S, D), to the real tokens (n, C)."""
+    rate = _rate(attention.dropout_module)
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate, is_causal=causal)
+    return attention.out_proj(slots.unrows(y.transpose(1, 2).flatten(2)))
+
+
+def _feed_forward(layer: nn.Module, x: Tensor) -> Tensor:
+    y = layer.activation_fn(layer.fc1(x))
+    return layer.fc2(_drop(layer.activation_dropout_module, y))
+
+
+def project_memory(
+    layers: Iterable[nn.Module], memory: Tensor, slots: Slots
+) -> list[tuple[Tensor, Tensor]]:
+    """Keys and values of the encoder's output for all layers.
+
+    Args:
+        layers: decoder layers with encoder attention.
+        memory: (m, C) the encoder's output for the m real source tokens.
+        slots: where these stand.
+
+    Returns:
+        Keys and values of each layer, (B, H, S, D) each.
+    """
+    attentions = [layer.encoder_attn for layer in layers]
+    return [
+        tuple(_heads(slots.rows(project(memory)), a) for project in (a.k_proj, a.v_proj))
+        for a in attentions
+    ]
