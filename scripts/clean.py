@@ -22,7 +22,11 @@ EVERY = 1_000_000  # pairs between two lines of progress
 
 @dataclass(frozen=True)
 class Limits:
-    """What a pair must keep to; 0 switches a limit off. Lengths are in words between spaces."""
+    """What a pair must keep to; 0 switches a limit off.
+
+    ``max_words`` holds for each side and counts words between spaces. ``ratio`` is that of the
+    sides' characters: a German compound is one word, but as long as the English words for it.
+    """
 
     max_words: int = 0
     ratio: float = 0.0
@@ -61,7 +65,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--languages", nargs=2, required=True, metavar=("SRC", "TGT"))
     parser.add_argument("--max-words", type=int, default=0, help="of a side; 0: any")
-    parser.add_argument("--ratio", type=float, default=0, help="of the sides' words; 0: any")
+    parser.add_argument("--ratio", type=float, default=0, help="of the sides' characters; 0: any")
     parser.add_argument("--dedupe", action="store_true", help="keep the first of equal pairs")
     parser.add_argument("--lowercase", action="store_true", help="all splits in lower case")
     parser.add_argument(
@@ -107,12 +111,12 @@ REASONS = ("empty", "too long", "ratio", "duplicate")
 
 def fault(source: str, target: str, limits: Limits) -> str | None:
     """Why a pair is no good, one of REASONS, or None; both sides normalised."""
-    lengths = len(source.split()), len(target.split())
-    if not min(lengths):
+    if not source or not target:
         return "empty"
-    if limits.max_words and max(lengths) > limits.max_words:
+    if limits.max_words and max(len(source.split()), len(target.split())) > limits.max_words:
         return "too long"
-    if limits.ratio and max(lengths) > limits.ratio * min(lengths):
+    shorter, longer = sorted((len(source), len(target)))
+    if limits.ratio and longer > limits.ratio * shorter:
         return "ratio"
     return None
 

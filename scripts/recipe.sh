@@ -152,7 +152,7 @@ while (($#)); do
     shift
 done
 [[ -z $DATASET && -n $HELP ]] && usage && exit
-[[ -n $DATASET && -f $DATASETS/$DATASET.sh ]] ||
+[[ -n $DATASET && " $(dataset_names) " == *" $DATASET "* ]] ||
     die "DATASET must be one of: $(dataset_names); received '$DATASET'. See --help."
 for stage in ${WANTED[@]+"${WANTED[@]}"}; do
     [[ " ${STAGES[*]} " == *" $stage "* ]] ||

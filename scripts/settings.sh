@@ -24,8 +24,8 @@ common_settings() {
     setting CHECKSUMS "" "file of lines 'SHA256  NAME' that stands in for the published check sums"
     setting CHECK_DISK 1 "0: only tell the disk that a stage needs"
     setting OUT "$ROOT/runs/$DATASET" "where everything is written"
-    setting MAX_WORDS 0 "words of a sentence for training, 0: any"
-    setting RATIO 0 "ratio of the words of both sides, 0: any"
+    setting MAX_WORDS 0 "words of a sentence in training, 0: any"
+    setting RATIO 0 "ratio of the characters of both sides, 0: any"
     setting DEDUPE 0 "1: keep the first of equal pairs"
     setting LOWERCASE 0 "1: train and generate in lower case"
     setting VOCAB 32000 "joint subwords (not with BART)"
@@ -38,6 +38,7 @@ common_settings() {
     setting BATCH 4096 "effective batch: target tokens an update, kept when GPUS changes"
     setting MAX_TOKENS 4096 "target tokens of a batch on one GPU"
     setting UPDATE_FREQ "" "batches a GPU adds up; empty: BATCH / (GPUS x MAX_TOKENS)"
+    [[ $GPUS =~ ^[0-9]+$ ]] || die "GPUS: must be a whole number; received '$GPUS'."
     setting FP16 "$((GPUS > 0))" "1: half precision, 0: not"
     setting MAX_UPDATE 100000 "updates"
     setting SAVE_INTERVAL 1000 "updates between two checkpoints"
@@ -58,7 +59,7 @@ count_gpus() {
 # Every mistake that can be seen before work.
 check_settings() {
     local name beam
-    for name in MAX_WORDS WORKERS GPUS BATCH MAX_TOKENS MAX_UPDATE SAVE_INTERVAL AVERAGE SEED \
+    for name in MAX_WORDS WORKERS BATCH MAX_TOKENS MAX_UPDATE SAVE_INTERVAL AVERAGE SEED \
         SPM_SENTENCES GENERATE_TOKENS; do
         [[ ${!name} =~ ^[0-9]+$ ]] || die "$name: must be a whole number; received '${!name}'."
     done

@@ -47,8 +47,8 @@ def numerals(tmp_path_factory):
 def preprocessed(numerals, tmp_path_factory):
     """bin and spm.model, by the recipes' own sentencepiece and fairseq-preprocess stage."""
     folder = tmp_path_factory.mktemp("preprocessed")
-    script = f'. "{ROOT}/scripts/lib.sh"; . "{ROOT}/scripts/stages.sh"; preprocess "{numerals}" "{folder}" en de 120'
-    run("bash", "-euo", "pipefail", "-c", script)
+    script = '. scripts/lib.sh; . scripts/stages.sh; preprocess "$0" "$1" en de 120'
+    run("bash", "-euo", "pipefail", "-c", script, numerals, folder, cwd=ROOT)
     return folder
 
 

@@ -153,7 +153,9 @@ def make_bart(folder):
     state = {
         "args": args,
         "model": build_model(args, task).state_dict(),
-        "optimizer_history": [{"criterion_name": "x", "num_updates": 7}],
+        "optimizer_history": [
+            {"criterion_name": "CrossEntropyCriterion", "best_loss": 1.0, "num_updates": 7}
+        ],
         "extra_state": {"train_iterator": {"epoch": 3}},
     }
     model = io.BytesIO()

@@ -9,10 +9,10 @@ import sys
 
 import published
 import pytest
-from commands import BIN, CHECKOUT, ROOT, run
+from commands import ROOT, run
 
 RECIPE = ROOT / "scripts/recipe.sh"
-ENGINE = "download extract clean preprocess train average generate score".split()
+STAGES = ["download", "extract", "clean", "preprocess", "train", "average", "generate", "score"]
 DATASETS = {path.stem for path in (ROOT / "scripts/datasets").glob("*.sh")}
 TINY = {
     **{"GPUS": "0", "MAX_UPDATE": "3", "MAX_TOKENS": "600", "BATCH": "600", "BEAMS": "1"},
@@ -134,3 +134,305 @@ def test_summarization_runs_from_pretrained_bart_to_rouge(dataset, settings, tmp
     assert "R1 beam 1" in out and report["sentences"] == 13
     source = lines(tmp_path / "out/raw/train.src")[0]
     assert source.startswith("UNK ") if dataset == "gigaword" else source.endswith(" more .")
+
+
+def test_multi30k_runs_from_a_local_folder_and_goes_on_with_a_longer_training(
+    settings, archives, tmp_path
+):
+    small = {"LAYERS": "1", "WIDTH": "16", "FFN": "16", "HEADS": "2"}
+    env = {**settings, **small, "DATA": str(archives), "MIRROR": ""}
+    first = recipe("multi30k", env=env)
+    assert "== Multi30k en-de, test_2016_flickr, 13 sentences" in first
+    assert (tmp_path / "out/raw/train.en").read_bytes() == (
+        tmp_path / "out/clean/train.en"
+    ).read_bytes()
+    out = recipe("multi30k", "train", "--", "--lr", "1", env=env, fails=True)
+    assert f"error: {tmp_path}/out/n2-seed1 holds results of other settings." in out
+    # The same effective batch in halves: as on another number of GPUs.
+    longer = {"MAX_UPDATE": "5", "MAX_TOKENS": "300"}
+    second = recipe("multi30k", env={**env, **longer})
+    assert "Loaded checkpoint" in second and "x MAX_TOKENS=300 x UPDATE_FREQ=2" in second
+    assert scores(tmp_path / "out", "n2-seed1")["runs"][0]["updates"] == 5
+
+
+@pytest.mark.parametrize("dataset", sorted(DATASETS))
+def test_dry_run_prints_every_command_needs_nothing_and_writes_nothing(dataset, tmp_path):
+    env = {"PATH": "/usr/bin:/bin", "PYTHON": "/none", "VENV": "/none", "OUT": str(tmp_path / "o")}
+    out = recipe("--dry-run", dataset, env={**env, "GPUS": "1", "BEAMS": ""})
+    assert (
+        re.findall(r"== (\w+): needs up to [\d.]+ GB of disk, [\d.]+ GB of memory", out) == STAGES
+    )
+    commands = ("curl --fail", "extract.py text", "clean.py", "subwords.py encode")
+    commands += ("fairseq-preprocess", "fairseq-train", "fairseq-generate", "report.py")
+    assert all(command in out for command in commands)
+    assert ("teaforn_fairseq.export" in out) == dataset.startswith("wmt14")
+    assert out.count("--required-batch-size-multiple 1") == 1 + out.count("fairseq-generate")
+    beams = re.findall(r"fairseq-generate .*--beam (\d+)", out)
+    expected = {"wmt14": "1248", "gigaw": "148", "cnndm": "148"}.get(dataset[:5], "15")
+    assert "".join(beams) == expected
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_printed_dry_run_is_shell_that_says_the_same(tmp_path):
+    out = recipe("--dry-run", "wmt14_en_fr", "train", env={"OUT": str(tmp_path / "o o"), **NO_GPU})
+    line = re.search("^fairseq-train .*", out, flags=re.MULTILINE)[0]
+    words = run("bash", "-c", f'fairseq-train() {{ printf "%s\\n" "$@"; }}; {line}').splitlines()
+    assert words[0] == f"{tmp_path}/o o/data/bin" and "(0.9, 0.98)" in words
+
+
+NO_GPU = {"GPUS": "0", "SIZE": "big"}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "update_freq"), [("1", 128), ("8", 16), ("64", 2), ("128", 1), ("0", 128)]
+)
+def test_the_effective_batch_stays_when_the_number_of_gpus_changes(gpus, update_freq, tmp_path):
+    env = {"GPUS": gpus, "SIZE": "big", "OUT": str(tmp_path)}
+    out = recipe("--dry-run", "wmt14_en_de", "train", env=env)
+    assert "effective batch: at most 458752 target tokens an update = " in out
+    assert f"--max-tokens 3584 --update-freq {update_freq} --distributed-world-size" in out
+    assert ("--cpu" in out) == (gpus == "0") and ("--fp16" in out) == (gpus != "0")
+
+
+def test_a_given_update_freq_wins_and_is_told(tmp_path):
+    env = {"GPUS": "3", "UPDATE_FREQ": "2", "OUT": str(tmp_path)}
+    out = recipe("--dry-run", "wmt14_en_de", "train", env=env)
+    assert "at most 24576 target tokens an update = 3 GPUs x MAX_TOKENS=4096 x UPDATE_FREQ=2" in out
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (
+            {"GPUS": "3"},
+            "error: GPUS=3: must divide the 8 batches of MAX_TOKENS=4096 that make up BATCH=32768."
+            " These fit: 1 2 4 8. Or set UPDATE_FREQ, which wins.\n",
+        ),
+        (
+            {"MAX_TOKENS": "5000"},
+            "error: MAX_TOKENS=5000: must divide the effective batch BATCH=32768, or set"
+            " UPDATE_FREQ, which wins.\n",
+        ),
+        ({"GPUS": "x"}, "error: GPUS: must be a whole number; received 'x'.\n"),
+        ({"BEAMS": "1,4"}, "error: BEAMS: must be whole numbers; received '1,4'.\n"),
+        ({"FP16": "1", "GPUS": "0"}, "error: FP16=1: needs a GPU; received GPUS=0.\n"),
+        ({"SIZE": "huge"}, "error: SIZE must be base or big; received 'huge'.\n"),
+        ({"DATA": "/none"}, "error: DATA=/none: no such folder.\n"),
+        (
+            {"MAX_UPDATE": "3000"},
+            "error: AVERAGE=5: 3000 updates leave 3 checkpoints, one every SAVE_INTERVAL=1000."
+            " Average fewer or save more often.\n",
+        ),
+    ],
+    ids=str,
+)
+def test_a_wrong_setting_is_told_before_work(env, message, tmp_path):
+    env = {"OUT": str(tmp_path / "out"), "GPUS": "1", **env}
+    assert recipe("wmt14_en_de", env=env, fails=True) == message
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "error: DATASET must be one of: "),
+        (("wmt15",), "error: DATASET must be one of: "),
+        (("../lib",), "error: DATASET must be one of: "),
+        (("cnndm", "trian"), "error: STAGE must be one of: download extract clean"),
+        (("cnndm", "--lr", "1"), "error: unknown option --lr. Options of fairseq-train go behind"),
+    ],
+    ids=str,
+)
+def test_misuse_goes_to_stderr(words, message):
+    done = subprocess.run([RECIPE, *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(message)
+
+
+def test_help_goes_to_stdout_and_tells_every_setting():
+    done = subprocess.run([RECIPE, "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: ") and not done.stderr
+    assert all(name in done.stdout for name in [*DATASETS, *STAGES])
+    scripts = [ROOT / "scripts/settings.sh", ROOT / "scripts/datasets/multi30k.sh"]
+    text = "".join(path.read_text() for path in scripts)
+    names = re.findall(r"^ *setting ([A-Z0-9_]+) ", text, flags=re.MULTILINE)
+    out = recipe("multi30k", "--help", env={"N": "7"})
+    assert len(names) > 30 and all(f"  {name}=" in out for name in [*names, "PYTHON"])
+    assert "  N=7   unroll steps" in out
+
+
+@pytest.mark.parametrize(
+    ("stage", "missing"),
+    [("extract", "download"), ("clean", "raw"), ("preprocess", "clean"), ("train", "data/bin")],
+)
+def test_a_stage_alone_says_which_one_must_run_first(stage, missing, settings, tmp_path):
+    out = recipe("multi30k", stage, env=settings, fails=True)
+    assert f"error: {tmp_path}/out/{missing} is not there. Run the stage " in out
+
+
+@pytest.fixture
+def broken(archives, tmp_path):
+    """A mirror of its own, whose files a test may spoil: folder, address, what it was asked."""
+    folder = tmp_path / "mirror"
+    shutil.copytree(archives, folder)
+    with published.served(folder) as (address, mirror):
+        yield folder, address, mirror
+
+
+def fetch(settings, address, *, dataset="multi30k", stages=("download", "extract"), **kwargs):
+    return recipe(dataset, *stages, env={**settings, "MIRROR": address}, **kwargs)
+
+
+def test_an_interrupted_download_goes_on_where_it_stopped(settings, broken, tmp_path):
+    _, address, mirror = broken
+    mirror.cut["train.de.gz"] = 100
+    out = fetch(settings, address, fails=True)
+    assert re.search(
+        r"error: could not download http\S+/train.de.gz \(curl: 18, HTTP: 200\). Run again: it goes"
+        " on where it stopped.",
+        out,
+    )
+    assert not (tmp_path / "out/download/train.de.gz").exists()
+    fetch(settings, address)
+    assert [start for name, start in mirror.asked if name == "train.de.gz"] == [0, 100]
+    assert len(lines(tmp_path / "out/raw/train.de")) == 300
+    assert not left_over(tmp_path / "out")
+
+
+@pytest.mark.parametrize("ranges", [True, False], ids=["nothing after it", "no ranges"])
+def test_a_download_starts_over_where_the_server_cannot_go_on(settings, broken, tmp_path, ranges):
+    folder, address, mirror = broken
+    mirror.ranges = ranges
+    partial = tmp_path / "out/download/de-en.tgz.partial"
+    partial.parent.mkdir(parents=True)
+    whole = (folder / "de-en.tgz").read_bytes()
+    partial.write_bytes(whole + b"junk" if ranges else whole[:50])
+    fetch(settings, address, dataset="iwslt14_de_en", stages=["download"])
+    assert (tmp_path / "out/download/de-en.tgz").read_bytes() == whole
+
+
+def test_a_wrong_check_sum_is_refused_and_a_second_run_finishes(settings, broken, tmp_path):
+    folder, address, _ = broken
+    whole = (folder / "val.en.gz").read_bytes()
+    (folder / "val.en.gz").write_bytes(whole + b"x")
+    out = fetch(settings, address, fails=True)
+    assert "error: val.en.gz: is not the published file or only a part of it: check sum" in out
+    assert out.endswith("error: val.en.gz is removed. Run again: it is fetched anew.\n")
+    (folder / "val.en.gz").write_bytes(whole)
+    fetch(settings, address)
+    assert (tmp_path / "out/raw/valid.en").exists()
+
+
+def test_the_published_sums_count_without_checksums(settings, mirror):
+    del settings["CHECKSUMS"]
+    out = fetch(settings, mirror, stages=["download"], fails=True)
+    assert re.search(r"error: test_2016_flickr.de.gz: must have 22890 bytes; received \d+.", out)
+
+
+def test_a_truncated_archive_without_published_sum_is_refused(settings, broken, tmp_path):
+    del settings["CHECKSUMS"]
+    folder, address, _ = broken
+    whole = (folder / "de-en.tgz").read_bytes()
+    (folder / "de-en.tgz").write_bytes(whole[: len(whole) // 2])
+    out = fetch(settings, address, dataset="iwslt14_de_en", fails=True)
+    assert re.search(r"error: \S+/de-en.tgz.partial: is damaged or incomplete \(", out)
+    (folder / "de-en.tgz").write_bytes(whole)
+    fetch(settings, address, dataset="iwslt14_de_en")
+    assert (tmp_path / "out/raw/test.en").exists()
+    shutil.rmtree(tmp_path / "out/raw")
+    (tmp_path / "out/download/de-en.tgz").unlink()
+    published.write_tar(folder / "de-en.tgz", {"de-en/x": "another one"})
+    out = fetch(settings, address, dataset="iwslt14_de_en", fails=True)
+    assert "error: de-en.tgz: differs from the one fetched first, whose sum is in " in out
+
+
+def test_an_archive_without_an_expected_file_is_refused(settings, broken, tmp_path):
+    folder, address, _ = broken
+    whole = (folder / "de-en.tgz").read_bytes()
+    published.write_tar(folder / "de-en.tgz", {"de-en/README": "nothing else"})
+    published.write_checksums(folder, tmp_path / "sums")
+    settings["CHECKSUMS"] = str(tmp_path / "sums")
+    out = fetch(settings, address, dataset="iwslt14_de_en", fails=True)
+    assert out.endswith("must hold the file de-en/train.tags.de-en.de, which is not there.\n")
+    assert not (tmp_path / "out/raw").exists()
+    (tmp_path / "out/download/de-en.tgz").write_bytes(whole)
+    fetch(settings, address, dataset="iwslt14_de_en")  # over what the first run left in raw.partial
+    assert len(lines(tmp_path / "out/raw/test.en")) == 13
+
+
+def test_sides_of_unequal_length_are_refused(settings, broken, tmp_path):
+    folder, address, _ = broken
+    published.write_tar(folder / "x.tgz", {"x": "y"})
+    (folder / "val.de.gz").write_bytes(published.gzip.compress(b"ein Satz\n"))
+    published.write_checksums(folder, tmp_path / "sums")
+    settings["CHECKSUMS"] = str(tmp_path / "sums")
+    out = fetch(settings, address, fails=True)
+    assert "has 20 lines in en and 1 in de. They must be equally many, at least one." in out
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "no val.de.gz there."),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:60]),
+            "is damaged or incomplete. Fetch it",
+        ),
+    ],
+    ids=["missing", "half"],
+)
+def test_a_bad_local_folder_is_refused(settings, broken, tmp_path, damage, message):
+    folder, _, _ = broken
+    damage(folder / "val.de.gz")
+    out = recipe("multi30k", "download", env={**settings, "DATA": str(folder)}, fails=True)
+    assert message in out and not (tmp_path / "out/raw").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 KB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_told_and_a_second_run_finishes(settings, broken, small_disk):
+    folder, address, _ = broken
+    settings["OUT"] = str(small_disk / "out")
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(52 * 1024))
+    out = fetch(settings, address, fails=True)
+    assert ".gz.partial: is the disk full? Free some space and run again: it goes on" in out
+    ballast.unlink()
+    settings["OUT"] = str(small_disk / "out")
+    fetch(settings, address, stages=["download"])
+    for path in (small_disk / "out/download").iterdir():
+        assert path.read_bytes() == (folder / path.name).read_bytes()
+
+
+def test_too_small_a_disk_is_told_before_work(settings, small_disk):
+    settings |= {"OUT": str(small_disk / "out"), "CHECK_DISK": "1", "MAX_UPDATE": ""}
+    out = recipe("wmt14_en_fr", env=settings, fails=True)
+    assert out.endswith(
+        f"error: OUT={small_disk}/out: the stage download needs 6.7 GB of disk; free are 0.0 GB."
+        " Free some, choose another OUT, or set CHECK_DISK=0 to go on all the same.\n"
+    )
+    assert not list(small_disk.iterdir())
+
+
+SHARED = ROOT.parent / "shared/data/multi30k"
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs Multi30k's published files")
+def test_multi30k_takes_the_published_files(settings, tmp_path):
+    env = {**settings, "CHECKSUMS": "", "MIRROR": SHARED.as_uri(), "TGT": "fr"}
+    recipe("multi30k", "download", "extract", env=env)
+    counts = {
+        path.name: path.read_bytes().count(b"\n") for path in (tmp_path / "out/raw").iterdir()
+    }
+    expected = {"train": 29_000, "valid": 1_014, "test": 1_000}
+    assert counts == {f"{s}.{lang}": n for s, n in expected.items() for lang in ("en", "fr")}

@@ -14,8 +14,9 @@ EXTRACT=(
     --test de-en.tgz "de-en/IWSLT14.TED.tst2011.de-en.{lang}.xml"
     --test de-en.tgz "de-en/IWSLT14.TED.tst2012.de-en.{lang}.xml"
 )
+# prepare-iwslt14.sh allows 175 words and a ratio of 1.5 words, both of Moses' tokenizer.
 default MAX_WORDS 175
-default RATIO 1.5
+default RATIO 2
 default LOWERCASE 1
 VALID_EVERY=23
 default VOCAB 10000

@@ -27,8 +27,9 @@ EXTRACT=(
 )
 
 setting SIZE base "base or big"
-default MAX_WORDS 250 # and the ratio: as in prepare-wmt14en2fr.sh, there of subwords
-default RATIO 1.5
+# prepare-wmt14en2fr.sh allows 250 subwords and a ratio of 1.5 subwords.
+default MAX_WORDS 250
+default RATIO 2
 default DEDUPE 1
 default VOCAB 32000
 default SPM_SENTENCES 5000000
