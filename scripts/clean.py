@@ -33,22 +33,19 @@ class Limits:
 
 
 def main() -> None:
-    """Clean the training pairs; validation and test keep every sentence."""
+    """Clean the training pairs; validation and test only lose odd white space and case."""
     args = parse_args()
     src, tgt = args.languages
     args.out.mkdir(parents=True, exist_ok=True)
-    for split in ("test", "valid"):
-        if split == "test" or not args.valid_every:
-            for language in args.languages:
-                with open(args.out / f"{split}.{language}", "wb") as file:
-                    for line in read(args.raw / f"{split}.{language}"):
-                        file.write(f"{line.lower() if args.lowercase else line}\n".encode())
+    for split in ("test",) if args.valid_every else ("test", "valid"):
+        paths = args.raw / f"{split}.{src}", args.raw / f"{split}.{tgt}"
+        write(normalised(*paths, lowercase=args.lowercase), args.out, args.languages, split)
     paths = args.raw / f"train.{src}", args.raw / f"train.{tgt}"
     first = first_occurrences(hashes(*paths, lowercase=args.lowercase)) if args.dedupe else None
     counts: Counter[str] = Counter()
     limits = Limits(args.max_words, args.ratio)
     pairs = kept(normalised(*paths, lowercase=args.lowercase), limits, first, counts)
-    write(pairs, args.out, args.languages, args.valid_every)
+    write(pairs, args.out, args.languages, "train", valid_every=args.valid_every)
     dropped = ", ".join(f"{counts[x]} {x}" for x in REASONS)
     print(f"kept {counts['kept']} of {counts.total()} pairs; dropped: {dropped}")
     if not counts["kept"]:
@@ -147,17 +144,22 @@ def kept(
 
 
 def write(
-    pairs: Iterator[tuple[str, str]], out: Path, languages: list[str], valid_every: int
+    pairs: Iterator[tuple[str, str]],
+    out: Path,
+    languages: list[str],
+    split: str,
+    *,
+    valid_every: int = 0,
 ) -> None:
-    """Write train.*, and every ``valid_every``-th pair to valid.* (0: none)."""
+    """Write ``split``.*, and every ``valid_every``-th pair to valid.* instead (0: none)."""
     with ExitStack() as stack:
         files = {
-            split: [stack.enter_context(open(out / f"{split}.{x}", "wb")) for x in languages]
-            for split in (("train", "valid") if valid_every else ("train",))
+            name: [stack.enter_context(open(out / f"{name}.{x}", "wb")) for x in languages]
+            for name in ((split, "valid") if valid_every else (split,))
         }
         for number, pair in enumerate(pairs, start=1):
-            split = "valid" if valid_every and number % valid_every == 0 else "train"
-            for file, text in zip(files[split], pair, strict=True):
+            held_out = valid_every and number % valid_every == 0
+            for file, text in zip(files["valid" if held_out else split], pair, strict=True):
                 file.write(f"{text}\n".encode())
 
 

@@ -116,6 +116,8 @@ derive_options() {
     fi
     MACHINE=(--max-tokens "$MAX_TOKENS" --update-freq "$UPDATE_FREQ")
     MACHINE+=(--distributed-world-size "$((GPUS ? GPUS : 1))")
+    # Without it fairseq sends the checkpoint from rank to rank in a form the safe loader refuses.
+    ((GPUS > 1)) && MACHINE+=(--load-checkpoint-on-all-dp-ranks)
     ((GPUS)) || MACHINE+=(--cpu) GENERATION+=(--cpu)
     ((FP16)) && MACHINE+=(--fp16) GENERATION+=(--fp16)
     return 0
@@ -129,7 +131,7 @@ tell_needs() {
     note "$1: needs up to $disk GB of disk, $memory GB of memory, $time"
     [[ -n $DRY_RUN || $CHECK_DISK == 0 ]] && return
     until [[ -d $folder ]]; do folder=$(dirname "$folder"); done
-    free=$(df -Pk "$folder" | awk 'NR == 2 { print printf "%.1f", $4 * 1024 / 1e9 }')
+    free=$(df -Pk "$folder" | awk 'NR == 2 { printf "%.1f", $4 * 1024 / 1e9 }')
     # What the stage wrote before counts twice in this; a stage that is done needs nothing.
     awk -v free="$free" -v disk="$disk" 'BEGIN { exit free < disk }' || complete "$1" ||
         die "OUT=$OUT: the stage $1 needs $disk GB of disk; free are $free GB. Free some, choose" \

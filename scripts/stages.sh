@@ -62,10 +62,21 @@ train() {
     shift 3
     same_settings "$dir/settings" "$*${BATCH:+, effective batch $BATCH}"
     finished "$dir/trained" && [[ $(<"$dir/trained") == "$max_update" ]] && return
+    # A training that was killed between its last checkpoint and its mark, or ran elsewhere.
+    if [[ -z $DRY_RUN && -e $dir/checkpoint_last.pt ]] &&
+        (($(updates_of "$dir/checkpoint_last.pt") >= max_update)); then
+        echo "$max_update" >"$dir/trained"
+        return
+    fi
     note "training $dir"
     run fairseq-train "$bin" --user-dir "$PLUGIN" --save-dir "$dir" --max-update "$max_update" \
         --required-batch-size-multiple 1 ${MACHINE[@]+"${MACHINE[@]}"} "$@"
     [[ -n $DRY_RUN ]] || echo "$max_update" >"$dir/trained"
+}
+
+updates_of() {
+    PYTHONPATH=$ROOT/scripts python -c \
+        'import pathlib, report, sys; print(report.training(pathlib.Path(sys.argv[1]))[1])' "$1"
 }
 
 # generate BIN CHECKPOINT DIR BEAM ARGS...: hypotheses for the whole test set.

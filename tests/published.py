@@ -171,11 +171,13 @@ def write_checksums(folder, path):
 
 
 class Mirror:
-    """What the server does: ``cut`` bytes after which it hangs up, by name; ``asked`` records
-    (name, first byte)."""
+    """What the server does: ``cut`` bytes after which it hangs up, by name, and before that sets
+    ``reached`` and waits for ``go_on``; ``asked`` records (name, first byte)."""
 
     def __init__(self, folder):
         self.folder, self.cut, self.asked, self.ranges = folder, {}, [], True
+        self.reached, self.go_on = threading.Event(), threading.Event()
+        self.go_on.set()
 
 
 @contextmanager
@@ -203,7 +205,12 @@ def served(folder):
                 end = f"{len(content) - 1}/{len(content)}"
                 self.send_header("Content-Range", f"bytes {start}-{end}")
             self.end_headers()
-            self.wfile.write(content[start : mirror.cut.pop(name, None)])
+            cut = mirror.cut.pop(name, None)
+            self.wfile.write(content[start:cut])
+            if cut:
+                self.wfile.flush()
+                mirror.reached.set()
+                mirror.go_on.wait()
 
         def log_message(self, *args):
             pass

@@ -2,8 +2,10 @@
 skipped, what broke off is finished by a second run, and what cannot work is said before work."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -141,6 +143,7 @@ def test_multi30k_runs_from_a_local_folder_and_goes_on_with_a_longer_training(
 ):
     small = {"LAYERS": "1", "WIDTH": "16", "FFN": "16", "HEADS": "2"}
     env = {**settings, **small, "DATA": str(archives), "MIRROR": ""}
+    (tmp_path / "out/data/partial/bin").mkdir(parents=True)  # an interrupted stage preprocess
     first = recipe("multi30k", env=env)
     assert "== Multi30k en-de, test_2016_flickr, 13 sentences" in first
     assert (tmp_path / "out/raw/train.en").read_bytes() == (
@@ -151,8 +154,12 @@ def test_multi30k_runs_from_a_local_folder_and_goes_on_with_a_longer_training(
     # The same effective batch in halves: as on another number of GPUs.
     longer = {"MAX_UPDATE": "5", "MAX_TOKENS": "300"}
     second = recipe("multi30k", env={**env, **longer})
+    assert not left_over(tmp_path)
     assert "Loaded checkpoint" in second and "x MAX_TOKENS=300 x UPDATE_FREQ=2" in second
     assert scores(tmp_path / "out", "n2-seed1")["runs"][0]["updates"] == 5
+    (tmp_path / "out/n2-seed1/trained").unlink()  # as if killed right after the last checkpoint
+    third = recipe("multi30k", "train", env={**env, **longer})
+    assert "== training" not in third and (tmp_path / "out/n2-seed1/trained").is_file()
 
 
 @pytest.mark.parametrize("dataset", sorted(DATASETS))
@@ -296,6 +303,25 @@ def test_an_interrupted_download_goes_on_where_it_stopped(settings, broken, tmp_
     fetch(settings, address)
     assert [start for name, start in mirror.asked if name == "train.de.gz"] == [0, 100]
     assert len(lines(tmp_path / "out/raw/train.de")) == 300
+    assert not left_over(tmp_path / "out")
+
+
+def test_a_killed_run_is_finished_by_the_next(settings, broken, tmp_path):
+    _, address, mirror = broken
+    mirror.cut["train.de.gz"] = 100
+    mirror.go_on.clear()
+    env = {**os.environ, **settings, "MIRROR": address}
+    command = [RECIPE, "multi30k", "download", "extract", "clean"]
+    process = subprocess.Popen(command, env=env, start_new_session=True)
+    assert mirror.reached.wait(60)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    mirror.go_on.set()
+    for name in ("raw.partial", "clean.partial"):  # as later stages leave them
+        (tmp_path / "out" / name).mkdir()
+        (tmp_path / "out" / name / "train.de").write_text("half a li")
+    fetch(settings, address, stages=["download", "extract", "clean"])
+    assert len(lines(tmp_path / "out/clean/train.de")) == 300
     assert not left_over(tmp_path / "out")
 
 
