@@ -35,6 +35,19 @@ class Limits:
 def main() -> None:
     """Clean the training pairs; validation and test only lose odd white space and case."""
     args = parse_args()
+    try:
+        clean(args)
+    except OSError as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+def clean(args: argparse.Namespace) -> None:
+    """Write all splits.
+
+    Raises:
+        OSError: a file could not be read or written.
+        SystemExit: no pair is left.
+    """
     src, tgt = args.languages
     args.out.mkdir(parents=True, exist_ok=True)
     for split in ("test",) if args.valid_every else ("test", "valid"):

@@ -10,6 +10,7 @@ import archives
 import stories
 
 SPLITS = ("train", "valid", "test")
+PROGRESS = 5_000_000  # lines between two words of it
 
 
 def main() -> None:
@@ -89,6 +90,8 @@ def append(
         for line in archives.lines(args.folder / archive.format(**fill), member.format(**fill)):
             file.write(f"{line.replace('<unk>', 'UNK') if args.replace_unk else line}\n")
             count += 1
+            if count % PROGRESS == 0:
+                print(f"{count} lines of {member.format(**fill)}", flush=True)
     return count
 
 

@@ -39,7 +39,7 @@ dataset_names() {
 
 stage_download() {
     local archive
-    finished "$OUT/raw" && return
+    finished "$OUT/raw" && finished "$OUT/$BART" && return
     run mkdir -p "$OUT/download"
     for archive in "${ARCHIVES[@]}"; do
         # shellcheck disable=SC2086  # four words
@@ -48,22 +48,29 @@ stage_download() {
 }
 
 stage_extract() {
+    [[ -n $BART ]] && extract_bart
     finished "$OUT/raw" && return
     need "$OUT/download" download
-    if [[ -n $BART ]]; then
-        local file
-        run mkdir -p "$OUT/bart"
-        for file in model.pt dict.txt; do
-            run python "$ROOT/scripts/extract.py" member "$OUT/download/$BART.tar.gz" \
-                "$BART/$file" "$OUT/bart/$file"
-        done
-        run cp "$OUT/download/encoder.json" "$OUT/download/vocab.bpe" "$OUT/bart"
-    fi
     run rm -rf "$OUT/raw.partial"
     run mkdir -p "$OUT/raw.partial"
     run python "$ROOT/scripts/extract.py" text --folder "$OUT/download" --out "$OUT/raw.partial" \
         --languages "$SRC" "$TGT" "${EXTRACT[@]}"
     run mv "$OUT/raw.partial" "$OUT/raw"
+}
+
+# The pretrained model, its dictionary and its subwords.
+extract_bart() {
+    local file
+    finished "$OUT/$BART" && return
+    need "$OUT/download" download
+    run rm -rf "$OUT/$BART.partial"
+    run mkdir -p "$OUT/$BART.partial"
+    for file in model.pt dict.txt; do
+        run python "$ROOT/scripts/extract.py" member "$OUT/download/$BART.tar.gz" \
+            "$BART/$file" "$OUT/$BART.partial/$file"
+    done
+    run cp "$OUT/download/encoder.json" "$OUT/download/vocab.bpe" "$OUT/$BART.partial"
+    run mv "$OUT/$BART.partial" "$OUT/$BART"
 }
 
 stage_clean() {
@@ -82,7 +89,7 @@ stage_clean() {
 stage_preprocess() {
     need "$OUT/clean" clean
     if [[ -n $BART ]]; then
-        preprocess_gpt2 "$OUT/clean" "$OUT/data" "$SRC" "$TGT" "$OUT/bart"
+        preprocess_gpt2 "$OUT/clean" "$OUT/data" "$SRC" "$TGT" "$OUT/$BART"
     else
         # shellcheck disable=SC2153
         preprocess "$OUT/clean" "$OUT/data" "$SRC" "$TGT" "$VOCAB" --sentences "$SPM_SENTENCES"
@@ -94,7 +101,7 @@ stage_train() {
     [[ -n $DRY_RUN || $GPUS -le $(count_gpus) ]] ||
         die "GPUS=$GPUS: this machine has $(count_gpus). Set GPUS to at most that; the effective" \
             "batch stays."
-    echo "effective batch: at most $BATCH target tokens an update =" \
+    echo "effective batch: at most $BATCH tokens an update =" \
         "$((GPUS ? GPUS : 1)) $([[ $GPUS == 0 ]] && echo "CPU process" || echo "GPUs")" \
         "x MAX_TOKENS=$MAX_TOKENS x UPDATE_FREQ=$UPDATE_FREQ"
     train "$OUT/data/bin" "$RUN" "$MAX_UPDATE" --arch "teaforn_$ARCH" "${TRAINING[@]}" \

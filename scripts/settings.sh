@@ -35,8 +35,8 @@ common_settings() {
     setting DISCOUNT 0.5 "weight of step i is DISCOUNT^(i-1)"
     setting FEEDBACK "" "as --teaforn-feedback; empty: hidden"
     setting GPUS "$(count_gpus)" "of this machine; 0: CPU"
-    setting BATCH 4096 "effective batch: target tokens an update, kept when GPUS changes"
-    setting MAX_TOKENS 4096 "target tokens of a batch on one GPU"
+    setting BATCH 4096 "effective batch: tokens an update, kept when GPUS changes"
+    setting MAX_TOKENS 4096 "of a batch on one GPU, source or target, whichever has more"
     setting UPDATE_FREQ "" "batches a GPU adds up; empty: BATCH / (GPUS x MAX_TOKENS)"
     [[ $GPUS =~ ^[0-9]+$ ]] || die "GPUS: must be a whole number; received '$GPUS'."
     setting FP16 "$((GPUS > 0))" "1: half precision, 0: not"
@@ -72,6 +72,12 @@ check_settings() {
     for beam in $BEAMS; do
         [[ $beam =~ ^[1-9][0-9]*$ ]] || die "BEAMS: must be whole numbers; received '$BEAMS'."
     done
+    [[ $N =~ ^(full|[1-9][0-9@,]*)$ ]] ||
+        die "N: must be a number from 1 on, a schedule or full; received '$N'."
+    [[ -z $FEEDBACK || $FEEDBACK =~ ^(hidden|topk|gumbel|sample|argmax)$ ]] ||
+        die "FEEDBACK: must be hidden, topk, gumbel, sample or argmax; received '$FEEDBACK'."
+    [[ -z $FEEDBACK || $N != 1 ]] ||
+        die "FEEDBACK=$FEEDBACK: does nothing with N=1. Leave it out, or raise N."
     [[ $FP16 == 0 || $GPUS -gt 0 ]] || die "FP16=1: needs a GPU; received GPUS=0."
     [[ -z $DATA || -d $DATA ]] || die "DATA=$DATA: no such folder."
     [[ -z $CHECKSUMS || -f $CHECKSUMS ]] || die "CHECKSUMS=$CHECKSUMS: no such file."
@@ -140,7 +146,7 @@ tell_needs() {
 
 complete() {
     case $1 in
-        download | extract) [[ -d $OUT/raw ]] ;;
+        download | extract) [[ -d $OUT/raw && -e $OUT/$BART ]] ;;
         clean) [[ -d $OUT/clean ]] ;;
         preprocess) [[ -d $OUT/data/bin ]] ;;
         train) [[ -e $RUN/trained && $(<"$RUN/trained") == "$MAX_UPDATE" ]] ;;

@@ -17,7 +17,10 @@ def main() -> None:
     if args.command == "learn":
         learn(args.input, args.model, args.vocab_size, num_sentences=args.sentences)
     else:
-        encode(args)
+        try:
+            encode(args)
+        except OSError as error:
+            raise SystemExit(f"error: {error}") from error
 
 
 def parse_args() -> argparse.Namespace:

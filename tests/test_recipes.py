@@ -85,7 +85,7 @@ def test_wmt14_en_de_runs_from_download_to_score_and_skips_what_is_done(settings
     env = {**settings, **AVERAGED, "BEAMS": "1 2"}
     first = recipe("wmt14_en_de", "--", *SHAPE, env=env)
     assert "kept 280 of 283 pairs; dropped: 1 empty, 0 too long, 1 ratio, 1 duplicate" in first
-    assert "effective batch: at most 600 target tokens an update = 1 CPU process x" in first
+    assert "effective batch: at most 600 tokens an update = 1 CPU process x" in first
     assert re.search(r"base-n2-seed1/average.pt: transformer_wmt_en_de, 2 checkpoints", first)
     assert "is not the archive of sacreBLEU's wmt14/full; scores will not name it." in first
     report = scores(tmp_path / "out", "base-n2-seed1")
@@ -196,7 +196,7 @@ NO_GPU = {"GPUS": "0", "SIZE": "big"}
 def test_the_effective_batch_stays_when_the_number_of_gpus_changes(gpus, update_freq, tmp_path):
     env = {"GPUS": gpus, "SIZE": "big", "OUT": str(tmp_path)}
     out = recipe("--dry-run", "wmt14_en_de", "train", env=env)
-    assert "effective batch: at most 458752 target tokens an update = " in out
+    assert "effective batch: at most 458752 tokens an update = " in out
     assert f"--max-tokens 3584 --update-freq {update_freq} --distributed-world-size" in out
     assert ("--cpu" in out) == (gpus == "0") and ("--fp16" in out) == (gpus != "0")
 
@@ -204,7 +204,7 @@ def test_the_effective_batch_stays_when_the_number_of_gpus_changes(gpus, update_
 def test_a_given_update_freq_wins_and_is_told(tmp_path):
     env = {"GPUS": "3", "UPDATE_FREQ": "2", "OUT": str(tmp_path)}
     out = recipe("--dry-run", "wmt14_en_de", "train", env=env)
-    assert "at most 24576 target tokens an update = 3 GPUs x MAX_TOKENS=4096 x UPDATE_FREQ=2" in out
+    assert "at most 24576 tokens an update = 3 GPUs x MAX_TOKENS=4096 x UPDATE_FREQ=2" in out
 
 
 @pytest.mark.parametrize(
@@ -224,6 +224,11 @@ def test_a_given_update_freq_wins_and_is_told(tmp_path):
         ({"BEAMS": "1,4"}, "error: BEAMS: must be whole numbers; received '1,4'.\n"),
         ({"FP16": "1", "GPUS": "0"}, "error: FP16=1: needs a GPU; received GPUS=0.\n"),
         ({"SIZE": "huge"}, "error: SIZE must be base or big; received 'huge'.\n"),
+        ({"N": "0"}, "error: N: must be a number from 1 on, a schedule or full; received '0'.\n"),
+        (
+            {"N": "1", "FEEDBACK": "topk"},
+            "error: FEEDBACK=topk: does nothing with N=1. Leave it out, or raise N.\n",
+        ),
         ({"DATA": "/none"}, "error: DATA=/none: no such folder.\n"),
         (
             {"MAX_UPDATE": "3000"},
@@ -416,28 +421,37 @@ def test_a_bad_local_folder_is_refused(settings, broken, tmp_path, damage, messa
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 64 KB."""
+    """A file system of 256 KB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder]
     if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount a small file system")
     yield folder
     subprocess.run(["umount", folder], check=True)
 
 
-def test_a_full_disk_is_told_and_a_second_run_finishes(settings, broken, small_disk):
-    folder, address, _ = broken
+def fill(disk):
+    """Leave one block of 4 KB on it."""
+    (disk / "ballast").write_bytes(b"")
+    (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - 4096))
+
+
+def test_a_full_disk_is_told_and_a_second_run_finishes(settings, archives, mirror, small_disk):
     settings["OUT"] = str(small_disk / "out")
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(52 * 1024))
-    out = fetch(settings, address, fails=True)
-    assert ".gz.partial: is the disk full? Free some space and run again: it goes on" in out
-    ballast.unlink()
-    settings["OUT"] = str(small_disk / "out")
-    fetch(settings, address, stages=["download"])
+    told = {
+        "download": "is the disk full? Free some space and run again: it goes on where it stopped"
+    }
+    for stage in ("download", "extract", "clean"):
+        fill(small_disk)
+        out = fetch(settings, mirror, stages=[stage], fails=True)
+        assert told.get(stage, "error: [Errno 28] No space left on device") in out
+        (small_disk / "ballast").unlink()
+        fetch(settings, mirror, stages=[stage])
     for path in (small_disk / "out/download").iterdir():
-        assert path.read_bytes() == (folder / path.name).read_bytes()
+        assert path.read_bytes() == (archives / path.name).read_bytes()
+    assert len(lines(small_disk / "out/clean/train.de")) == 300
+    assert not left_over(small_disk)
 
 
 def test_too_small_a_disk_is_told_before_work(settings, small_disk):

@@ -23,7 +23,7 @@ default BEAMS "1 4 8"
 setting LR 3e-05 "learning rate"
 setting WARMUP 500 "updates"
 TRAINING=(
-    --finetune-from-model "$OUT/bart/model.pt" --task translation --truncate-source
+    --finetune-from-model "$OUT/$BART/model.pt" --task translation --truncate-source
     --share-all-embeddings --share-decoder-input-output-embed --layernorm-embedding
     --optimizer adam --adam-betas "(0.9, 0.999)" --adam-eps 1e-08 --weight-decay 0.01
     --clip-norm 0.1 --lr-scheduler polynomial_decay --lr "$LR" --warmup-updates "$WARMUP"
@@ -31,7 +31,7 @@ TRAINING=(
     --skip-invalid-size-inputs-valid-test
 )
 GENERATION=(
-    --truncate-source --bpe gpt2 --gpt2-encoder-json "$OUT/bart/encoder.json"
-    --gpt2-vocab-bpe "$OUT/bart/vocab.bpe" --no-repeat-ngram-size 3 "${LENGTHS[@]}"
+    --truncate-source --bpe gpt2 --gpt2-encoder-json "$OUT/$BART/encoder.json"
+    --gpt2-vocab-bpe "$OUT/$BART/vocab.bpe" --no-repeat-ngram-size 3 "${LENGTHS[@]}"
 )
 SCORING=(--metrics rouge)
