@@ -69,6 +69,7 @@ check_settings() {
     for name in DEDUPE LOWERCASE FP16 CHECK_DISK; do
         [[ ${!name} =~ ^[01]$ ]] || die "$name: must be 0 or 1; received '${!name}'."
     done
+    [[ $RATIO =~ ^[0-9]+([.][0-9]+)?$ ]] || die "RATIO: must be a number; received '$RATIO'."
     for beam in $BEAMS; do
         [[ $beam =~ ^[1-9][0-9]*$ ]] || die "BEAMS: must be whole numbers; received '$BEAMS'."
     done

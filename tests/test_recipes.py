@@ -165,6 +165,7 @@ def test_a_given_update_freq_wins_and_is_told(tmp_path):
             " UPDATE_FREQ, which wins.\n",
         ),
         ({"GPUS": "x"}, "error: GPUS: must be a whole number; received 'x'.\n"),
+        ({"RATIO": "1:2"}, "error: RATIO: must be a number; received '1:2'.\n"),
         ({"BEAMS": "1,4"}, "error: BEAMS: must be whole numbers; received '1,4'.\n"),
         ({"FP16": "1", "GPUS": "0"}, "error: FP16=1: needs a GPU; received GPUS=0.\n"),
         ({"SIZE": "huge"}, "error: SIZE must be base or big; received 'huge'.\n"),
