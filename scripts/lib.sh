@@ -1,10 +1,11 @@
 # shellcheck shell=bash
-# What the recipes share: set-up, and the road from raw text to scores. Sourced, never run.
-# Stages write aside and move into place, so that what is there is whole; a second run skips it.
+# What all scripts share: messages, dry runs and the virtual environment. Sourced, never run.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck disable=SC2034  # used where this is sourced
 PLUGIN=$ROOT/teaforn_fairseq
 VENV=${VENV:-$ROOT/.venv}
+DRY_RUN=
 
 die() {
     printf 'error: %s\n' "$*" >&2
@@ -13,6 +14,40 @@ die() {
 
 note() {
     printf '\n== %s\n' "$*"
+}
+
+# run COMMAND...: run it, or with DRY_RUN print it.
+run() {
+    if [[ -n $DRY_RUN ]]; then
+        quoted "$@"
+        echo
+    else
+        "$@"
+    fi
+}
+
+# run_to FILE COMMAND...: the same with the output in FILE, whole or not at all.
+run_to() {
+    local file=$1
+    shift
+    if [[ -n $DRY_RUN ]]; then
+        quoted "$@"
+        printf ' >%s\n' "$(quoted "$file")"
+    else
+        "$@" >"$file.partial" || die "could not write $file: the command above failed, or the" \
+            "disk is full. Run again: it starts over with this file."
+        mv "$file.partial" "$file"
+    fi
+}
+
+quoted() {
+    local word separator=''
+    for word in "$@"; do
+        # A * stays bare: the shell is to find the epoch in a checkpoint's name.
+        [[ $word =~ ^[A-Za-z0-9_./:,=@%+*-]+$ ]] || word="'${word//\'/\'\\\'\'}'"
+        printf '%s' "$separator$word"
+        separator=' '
+    done
 }
 
 # The first of $PYTHON or the usual names that is a supported Python.
@@ -49,6 +84,7 @@ setup_venv() {
 
 # same_settings FILE SETTINGS: refuse to mix results of different settings in one folder.
 same_settings() {
+    [[ -n $DRY_RUN ]] && return
     if [[ ! -e $1 ]]; then
         mkdir -p "$(dirname "$1")"
         echo "$2" >"$1"
@@ -58,49 +94,7 @@ same_settings() {
     fi
 }
 
-# preprocess RAW OUT SRC TGT VOCAB: RAW/{train,valid,test}.{SRC,TGT} to OUT/bin and OUT/spm.model.
-preprocess() {
-    local raw=$1 out=$2 src=$3 tgt=$4 vocab=$5 split language
-    same_settings "$out/settings" "$src-$tgt, $vocab subwords"
-    [[ -d $out/bin ]] && return
-    note "learning $vocab joint subwords and binarising"
-    rm -rf "$out/partial"
-    mkdir -p "$out/partial/text"
-    python "$ROOT/scripts/subwords.py" learn --input "$raw/train.$src" "$raw/train.$tgt" \
-        --vocab-size "$vocab" --model "$out/partial/spm.model"
-    for split in train valid test; do
-        for language in "$src" "$tgt"; do
-            python "$ROOT/scripts/subwords.py" encode --model "$out/partial/spm.model" \
-                <"$raw/$split.$language" >"$out/partial/text/$split.$language"
-        done
-    done
-    fairseq-preprocess --source-lang "$src" --target-lang "$tgt" --joined-dictionary \
-        --trainpref "$out/partial/text/train" --validpref "$out/partial/text/valid" \
-        --testpref "$out/partial/text/test" --destdir "$out/partial/bin"
-    mv "$out/partial/spm.model" "$out/spm.model"
-    mv "$out/partial/bin" "$out/bin"
-    rm -rf "$out/partial"
-}
-
-# train BIN DIR MAX_UPDATE ARGS...: fairseq-train, resumed where it stopped.
-train() {
-    local bin=$1 dir=$2 max_update=$3
-    shift 3
-    same_settings "$dir/settings" "$*"
-    [[ -e $dir/trained && $(<"$dir/trained") == "$max_update" ]] && return
-    note "training $dir"
-    fairseq-train "$bin" --user-dir "$PLUGIN" --save-dir "$dir" --max-update "$max_update" \
-        --required-batch-size-multiple 1 "$@"
-    echo "$max_update" >"$dir/trained"
-}
-
-# generate BIN DIR BEAM: hypotheses of the best checkpoint for the whole test set.
-generate() {
-    local bin=$1 dir=$2 beam=$3
-    [[ $dir/beam$beam.txt -nt $dir/trained ]] && return
-    note "generating with beam $beam from $dir"
-    fairseq-generate "$bin" --user-dir "$PLUGIN" --path "$dir/checkpoint_best.pt" \
-        --beam "$beam" --max-tokens 4096 --required-batch-size-multiple 1 \
-        --remove-bpe sentencepiece >"$dir/beam$beam.partial"
-    mv "$dir/beam$beam.partial" "$dir/beam$beam.txt"
+# finished PATH: it is there and nothing has to be done. A dry run prints what makes it.
+finished() {
+    [[ -z $DRY_RUN && -e $1 ]]
 }

@@ -2,6 +2,7 @@
 # From nothing to a table of scores: teacher forcing and TeaForN on numerals and dates.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/stages.sh"
 
 usage() {
     cat <<TEXT
@@ -58,7 +59,8 @@ for n in 1 2; do
     train "$OUT/data/bin" "$OUT/n$n" "$MAX_UPDATE" --arch teaforn_transformer "${SIZES[@]}" \
         --criterion teaforn_cross_entropy --teaforn-n "$n" "${OPTIMIZATION[@]}" "$@"
     for beam in 1 4; do
-        generate "$OUT/data/bin" "$OUT/n$n" "$beam"
+        generate "$OUT/data/bin" "$OUT/n$n/checkpoint_best.pt" "$OUT/n$n" "$beam" \
+            --max-tokens 4096 --remove-bpe sentencepiece
     done
 done
 

@@ -1,4 +1,4 @@
-"""Score finished runs with sacreBLEU and print them side by side.
+"""Score finished runs with sacreBLEU or ROUGE and print them side by side.
 
 A run is a folder with checkpoint_last.pt and, for each beam, beam<K>.txt as fairseq-generate
 printed it. Nothing is scored unless every sentence of the reference has its hypothesis.
@@ -10,22 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sacrebleu.metrics import BLEU
+from metrics import METRICS, Metric
 
 
 def main() -> None:
-    """Score, print the table and keep it as JSON when asked."""
+    """Score, print the tables and keep them as JSON when asked."""
     args = parse_args()
-    bleu = BLEU()
+    options = {x: getattr(args, x) for x in ("lowercase", "language", "test_set")}
+    metrics = [METRICS[name](**options) for name in args.metrics]
     try:
         reference = read_lines(args.reference)
-        rows = [score_run(*run, args.beams, reference, bleu) for run in args.run]
+        rows = [score_run(*run, args.beams, reference, metrics) for run in args.run]
     except (ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from error
-    signature = str(bleu.get_signature())
-    print(table(rows, args.beams, signature))
+    print("\n\n".join(table(rows, args.beams, metric) for metric in metrics))
     if args.json:
-        result = {"signature": signature, "sentences": len(reference), "runs": rows}
+        signatures = {metric.name: metric.signature for metric in metrics}
+        result = {"signatures": signatures, "sentences": len(reference), "runs": rows}
         args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
@@ -35,6 +36,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--reference", type=Path, required=True, help="raw text, a sentence a line")
     parser.add_argument("--beams", type=beam_sizes, required=True, help="as in 1,4")
     parser.add_argument("--json", type=Path, help="also write the scores to this file")
+    parser.add_argument(
+        "--metrics", nargs="+", choices=METRICS, default=["bleu"], help="(default: bleu)"
+    )
+    parser.add_argument("--lowercase", action="store_true", help="score BLEU without case")
+    parser.add_argument("--language", default="en", help="of the target, for tokenised BLEU")
+    parser.add_argument("--test-set", help="as in wmt14/full:en-de, to name in the signature")
     parser.add_argument(
         "--run",
         nargs=2,
@@ -52,30 +59,32 @@ def beam_sizes(text: str) -> list[int]:
 
 
 def score_run(
-    name: str, folder: str, beams: list[int], reference: list[str], bleu: BLEU
+    name: str, folder: str, beams: list[int], reference: list[str], metrics: list[Metric]
 ) -> dict[str, Any]:
-    """BLEU of one run at each beam, and what its training took.
+    """Scores of one run at each beam, and what its training took.
 
     Args:
         name: of the system in the table.
         folder: the run's.
         beams: beam sizes; ``<folder>/beam<K>.txt`` must be there for each.
         reference: raw reference sentences.
-        bleu: the metric.
+        metrics: what to score with.
 
     Returns:
         ``system``, ``updates``, ``training_seconds`` (wall clock, validation and saving included)
-        and ``bleu`` by beam.
+        and, for each column of the metrics, its scores by beam.
 
     Raises:
         ValueError: hypotheses and references do not match one to one.
     """
-    scores = {}
+    scores: dict[str, dict[int, float]] = {}
     for beam in beams:
         hypotheses = read_hypotheses(Path(folder) / f"beam{beam}.txt", len(reference))
-        scores[beam] = round(bleu.corpus_score(hypotheses, [reference]).score, 2)
+        for metric in metrics:
+            for column, score in metric.score(hypotheses, reference).items():
+                scores.setdefault(column, {})[beam] = round(score, 2)
     seconds, updates = training(Path(folder) / "checkpoint_last.pt")
-    return {"system": name, "updates": updates, "training_seconds": seconds, "bleu": scores}
+    return {"system": name, "updates": updates, "training_seconds": seconds, **scores}
 
 
 def training(checkpoint: Path) -> tuple[float, int]:
@@ -110,14 +119,16 @@ def read_hypotheses(path: Path, count: int) -> list[str]:
     return [found[number] for number in range(count)]
 
 
-def table(rows: list[dict[str, Any]], beams: list[int], signature: str) -> str:
-    """The rows as text, signature below."""
-    heads = ["system", "updates", *(f"BLEU beam {beam}" for beam in beams), "training"]
+def table(rows: list[dict[str, Any]], beams: list[int], metric: Metric) -> str:
+    """A metric's scores as text, signature below."""
+    columns = [(column, beam) for column in metric.columns for beam in beams]
+    titles = [f"{metric.columns[column]} beam {beam}" for column, beam in columns]
+    heads = ["system", "updates", *titles, "training"]
     cells = [
         [
             row["system"],
             str(row["updates"]),
-            *(f"{row['bleu'][beam]:.2f}" for beam in beams),
+            *(f"{row[column][beam]:.2f}" for column, beam in columns),
             f"{row['training_seconds']:.0f} s",
         ]
         for row in rows
@@ -127,7 +138,7 @@ def table(rows: list[dict[str, Any]], beams: list[int], signature: str) -> str:
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
         for row in [heads, *cells]
     ]
-    return "\n".join([*lines, f"sacreBLEU {signature}"])
+    return "\n".join([*lines, metric.signature])
 
 
 if __name__ == "__main__":

@@ -1,19 +1,26 @@
-"""Learn a sentencepiece model and split text with it."""
+"""Learn a sentencepiece model and split text with it, or with GPT-2's subwords."""
 
 import argparse
 import sys
+from collections.abc import Callable
+from multiprocessing import Pool
 from pathlib import Path
 
 import sentencepiece
+
+CHUNK = 1000  # lines that a process takes at a time
 
 
 def main() -> None:
     """Run the chosen subcommand."""
     args = parse_args()
     if args.command == "learn":
-        learn(args.input, args.model, args.vocab_size)
+        learn(args.input, args.model, args.vocab_size, num_sentences=args.sentences)
     else:
-        encode(args.model)
+        try:
+            encode(args)
+        except OSError as error:
+            raise SystemExit(f"error: {error}") from error
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,18 +30,33 @@ def parse_args() -> argparse.Namespace:
     learner = commands.add_parser("learn", help="learn one BPE model from all input files")
     learner.add_argument("--input", type=Path, nargs="+", required=True, help="raw text files")
     learner.add_argument("--vocab-size", type=int, required=True, help="number of subwords")
-    encoder = commands.add_parser("encode", help="split standard input, subwords between spaces")
-    for command in (learner, encoder):
-        command.add_argument("--model", type=Path, required=True, help="the .model file")
+    learner.add_argument(
+        "--sentences", type=int, default=0, help="learn from so many, drawn at random; 0: from all"
+    )
+    learner.add_argument("--model", type=Path, required=True, help="the .model file")
+    encoder = commands.add_parser("encode", help="split text, subwords between spaces")
+    encoder.add_argument("--input", type=Path, nargs="+", help="files (default: standard input)")
+    encoder.add_argument("--out", type=Path, help="with --input: folder for files of their names")
+    encoder.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
+    encoder.add_argument("--model", type=Path, help="the .model file")
+    encoder.add_argument("--gpt2-encoder-json", type=Path, help="in place of --model, GPT-2's")
+    encoder.add_argument("--gpt2-vocab-bpe", type=Path, help="with --gpt2-encoder-json")
     return parser.parse_args()
 
 
-def learn(inputs: list[Path], model: Path, vocab_size: int) -> None:
+def learn(inputs: list[Path], model: Path, vocab_size: int, *, num_sentences: int = 0) -> None:
     """Learn a BPE model over every character of the input.
+
+    Args:
+        inputs: raw text, a sentence a line.
+        model: file to write.
+        vocab_size: number of subwords.
+        num_sentences: 0, or how many lines to draw at random, always the same ones.
 
     Raises:
         SystemExit: the text cannot yield a vocabulary of this size.
     """
+    sentencepiece.set_random_generator_seed(1)
     try:
         sentencepiece.SentencePieceTrainer.train(
             input=[str(path) for path in inputs],
@@ -42,6 +64,7 @@ def learn(inputs: list[Path], model: Path, vocab_size: int) -> None:
             model_type="bpe",
             vocab_size=vocab_size,
             character_coverage=1.0,
+            input_sentence_size=num_sentences,
             minloglevel=1,
         )
     except RuntimeError as error:
@@ -50,15 +73,47 @@ def learn(inputs: list[Path], model: Path, vocab_size: int) -> None:
         ) from error
 
 
-def encode(model: Path) -> None:
-    """Split standard input line by line onto standard output."""
-    if not model.is_file():
-        raise SystemExit(f"error: --model: no such file: {model}")
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
-    sys.stdin.reconfigure(encoding="utf-8", newline="\n")
-    sys.stdout.reconfigure(encoding="utf-8")
-    for line in sys.stdin:
-        print(" ".join(processor.encode(line.rstrip("\n"), out_type=str)))
+def encode(args: argparse.Namespace) -> None:
+    """Split files line by line, or standard input onto standard output.
+
+    Raises:
+        SystemExit: a file is not there.
+    """
+    for option in ("model", "gpt2_encoder_json", "gpt2_vocab_bpe"):
+        path = getattr(args, option)
+        if path and not path.is_file():
+            raise SystemExit(f"error: --{option.replace('_', '-')}: no such file: {path}")
+    sources = (args.model, args.gpt2_encoder_json, args.gpt2_vocab_bpe)
+    with Pool(args.workers, initializer=load, initargs=sources) as pool:
+        for path in args.input or [None]:
+            read = path or sys.stdin.fileno()
+            write = args.out / path.name if path else sys.stdout.fileno()
+            with open(read, "rb") as lines, open(write, "wb") as out:
+                for pieces in pool.imap(split, lines, chunksize=CHUNK):
+                    out.write(f"{pieces}\n".encode())
+            if path:
+                print(f"{path}: split into subwords", flush=True)
+
+
+def load(model: Path | None, encoder_json: Path | None, vocab_bpe: Path | None) -> None:
+    """Make :func:`split` ready in this process."""
+    global pieces_of
+    if model:
+        processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
+        pieces_of = lambda text: processor.encode(text, out_type=str)  # noqa: E731
+    else:
+        from fairseq.data.encoders.gpt2_bpe_utils import get_encoder  # heavy, and rarely needed
+
+        encoder = get_encoder(str(encoder_json), str(vocab_bpe))
+        pieces_of = lambda text: map(str, encoder.encode(text))  # noqa: E731
+
+
+pieces_of: Callable
+
+
+def split(line: bytes) -> str:
+    """The subwords of a line, between spaces."""
+    return " ".join(pieces_of(line.decode("utf-8").rstrip("\n")))
 
 
 if __name__ == "__main__":

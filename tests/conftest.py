@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 
+import published
 import pytest
 import torch
 from commands import ROOT, TEAFORN, run, train
@@ -10,6 +11,7 @@ from fairseq.data import Dictionary
 from fairseq.data.language_pair_dataset import collate
 from fairseq.models import build_model as build_fairseq_model
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from recipes import TINY as TINY_RECIPE
 
 import teaforn_fairseq  # noqa: F401  registers the twins
 from teaforn_fairseq.criterions.teaforn_cross_entropy import TeaForNCrossEntropyCriterion
@@ -47,8 +49,8 @@ def numerals(tmp_path_factory):
 def preprocessed(numerals, tmp_path_factory):
     """bin and spm.model, by the recipes' own sentencepiece and fairseq-preprocess stage."""
     folder = tmp_path_factory.mktemp("preprocessed")
-    script = f'. "{ROOT}/scripts/lib.sh"; preprocess "{numerals}" "{folder}" en de 120'
-    run("bash", "-euo", "pipefail", "-c", script)
+    script = '. scripts/lib.sh; . scripts/stages.sh; preprocess "$0" "$1" en de 120'
+    run("bash", "-euo", "pipefail", "-c", script, numerals, folder, cwd=ROOT)
     return folder
 
 
@@ -56,6 +58,47 @@ def preprocessed(numerals, tmp_path_factory):
 def data(preprocessed):
     """A data folder for fairseq-train: 300, 20 and 13 sentence pairs."""
     return preprocessed / "bin"
+
+
+@pytest.fixture(scope="session")
+def archives(numerals, tmp_path_factory):
+    """All archives of all recipes in one folder."""
+    folder = tmp_path_factory.mktemp("archives")
+    corpus = {
+        tuple(path.name.split(".")): path.read_text(encoding="utf-8").splitlines()
+        for path in numerals.iterdir()
+    }
+    published.make_wmt14(folder, corpus)
+    published.make_iwslt14(folder, corpus)
+    published.make_multi30k(folder, corpus)
+    published.make_gigaword(folder, corpus)
+    published.make_cnndm(folder, corpus)
+    published.make_bart(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checksums(archives, tmp_path_factory):
+    path = tmp_path_factory.mktemp("checksums") / "sha256"
+    published.write_checksums(archives, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def mirror(archives):
+    with published.served(archives) as (address, _):
+        yield address
+
+
+@pytest.fixture
+def settings(mirror, checksums, tmp_path):
+    """The environment of a recipe in this test's own folder."""
+    return {
+        **TINY_RECIPE,
+        "MIRROR": mirror,
+        "CHECKSUMS": str(checksums),
+        "OUT": str(tmp_path / "out"),
+    }
 
 
 @pytest.fixture(scope="session")

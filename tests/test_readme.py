@@ -79,6 +79,22 @@ def test_installing_beside_an_existing_fairseq_pulls_no_other_one_in(tmp_path):
     assert "fairseq" not in re.sub(r"teaforn.fairseq", "", installed)
 
 
+RECIPES = re.findall(
+    r"^.*scripts/recipe\.sh.*$",
+    "".join(re.findall(r"```bash\n(.*?)```", (ROOT / "docs/recipes.md").read_text(), re.DOTALL))
+    + "".join(BLOCKS),
+    flags=re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("line", RECIPES)
+def test_every_recipe_of_readme_and_docs_can_be_printed(line, tmp_path):
+    dry = line.replace("recipe.sh", "recipe.sh --dry-run")
+    out = run("bash", "-euc", dry, cwd=ROOT, env={"OUT": str(tmp_path / "out")})
+    assert "fairseq-train " in out or "--help" in line
+    assert not list(tmp_path.iterdir())
+
+
 def test_scripts_named_in_the_readme_exist():
     for name in re.findall(r"scripts/[\w.]+", "".join(BLOCKS)):
         assert (ROOT / name).is_file(), name

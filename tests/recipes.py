@@ -1,0 +1,23 @@
+"""The recipes' command line, and what several of their tests ask."""
+
+import sys
+
+from commands import ROOT, run
+
+RECIPE = ROOT / "scripts/recipe.sh"
+TINY = {
+    **{"GPUS": "0", "MAX_UPDATE": "3", "MAX_TOKENS": "600", "BATCH": "600", "BEAMS": "1"},
+    **{"VOCAB": "120", "VENV": sys.prefix, "CHECK_DISK": "0", "LR": "0.01", "WARMUP": "2"},
+}
+
+
+def recipe(*words, env, **kwargs):
+    return run(RECIPE, *words, env=env, **kwargs)
+
+
+def lines(path):
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def left_over(folder):
+    return [path for path in folder.rglob("*") if "partial" in path.name]

@@ -1,0 +1,227 @@
+"""The recipes: each from download to score on archives of a local web server, what is done is
+skipped, a dry run prints it all, and what cannot work is said before work."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+from commands import ROOT, run
+from recipes import RECIPE, left_over, lines, recipe
+
+STAGES = ["download", "extract", "clean", "preprocess", "train", "average", "generate", "score"]
+DATASETS = {path.stem for path in (ROOT / "scripts/datasets").glob("*.sh")}
+AVERAGED = {"MAX_UPDATE": "4", "SAVE_INTERVAL": "2", "AVERAGE": "2"}
+SHAPE = [
+    word
+    for side in ("encoder", "decoder")
+    for name, value in (("layers", 1), ("embed-dim", 16), ("ffn-embed-dim", 16))
+    for word in (f"--{side}-{name}", value)
+] + ["--encoder-attention-heads", 2, "--decoder-attention-heads", 2]
+
+
+def scores(out, dataset_run):
+    return json.loads((out / dataset_run / "report.json").read_text())
+
+
+def test_wmt14_en_de_runs_from_download_to_score_and_skips_what_is_done(settings, tmp_path):
+    env = {**settings, **AVERAGED, "BEAMS": "1 2"}
+    first = recipe("wmt14_en_de", "--", *SHAPE, env=env)
+    assert "kept 280 of 283 pairs; dropped: 1 empty, 0 too long, 1 ratio, 1 duplicate" in first
+    assert "effective batch: at most 600 tokens an update = 1 CPU process x" in first
+    assert re.search(r"base-n2-seed1/average.pt: transformer_wmt_en_de, 2 checkpoints", first)
+    assert "is not the archive of sacreBLEU's wmt14/full; scores will not name it." in first
+    report = scores(tmp_path / "out", "base-n2-seed1")
+    assert report["signatures"]["bleu"].startswith("sacreBLEU nrefs:1|case:mixed|eff:no|tok:13a")
+    assert report["sentences"] == 13 and report["runs"][0]["updates"] == 4
+    assert set(report["runs"][0]["bleu"]) == {"1", "2"}
+    assert not left_over(tmp_path)
+    table = first[first.index("== WMT14 en-de, newstest2014, 13 sentences") :]
+    assert "BLEU beam 1  BLEU beam 2" in table
+    shutil.rmtree(tmp_path / "out/download")  # 6.7 GB that nobody needs any more
+    second = recipe("wmt14_en_de", "--", *SHAPE, env={**env, "MIRROR": "http://127.0.0.1:1"})
+    assert second.endswith(table)
+    assert not re.search("fairseq_cli|pairs read|%", second)
+
+
+def test_wmt14_en_fr_runs_from_download_to_score(settings, tmp_path):
+    out = recipe("wmt14_en_fr", "--", *SHAPE, env={**settings, **AVERAGED})
+    assert "train: 10 pairs from training-giga-fren.tar" in out
+    assert "kept 300 of 303 pairs" in out
+    assert "== WMT14 en-fr, newstest2014, 13 sentences" in out
+    assert scores(tmp_path / "out", "base-n2-seed1")["sentences"] == 13
+
+
+def test_iwslt14_runs_from_download_to_score_in_lower_case(settings, archives, tmp_path):
+    del settings["CHECKSUMS"]
+    out = recipe("iwslt14_de_en", "--", *SHAPE, env=settings)
+    assert "note: nobody has published a check sum of de-en.tgz." in out
+    record = (tmp_path / "out/download/de-en.tgz.sha256").read_text()
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}  de-en.tgz\n|[0-9a-f]{64}  de-en.tgz\n", record)
+    train, valid = (lines(tmp_path / f"out/clean/{x}.en") for x in ("train", "valid"))
+    assert len(valid) == (len(train) + len(valid)) // 23
+    assert train[0] == "en" and all(text == text.lower() for text in train)
+    report = scores(tmp_path / "out", "n2-seed1")
+    assert "case:lc" in report["signatures"]["bleu"]
+    assert "tokenised lower-case BLEU, sacremoses" in report["signatures"]["tokenised"]
+    assert {"bleu", "bleu_tokenised"} < set(report["runs"][0])
+    assert re.search("[A-Z]", "".join(lines(tmp_path / "out/raw/test.en")))
+
+
+@pytest.mark.parametrize("dataset", ["gigaword", "cnndm"])
+def test_summarization_runs_from_pretrained_bart_to_rouge(dataset, settings, tmp_path):
+    env = {**settings, "SIZE": "base"}
+    out = recipe(dataset, "--", *SHAPE, "--max-source-positions", 1024, env=env)
+    assert "loading pretrained model from" in out
+    report = scores(tmp_path / "out", "base-n2-seed1")
+    assert report["signatures"]["rouge"].startswith("rouge-score 0.1")
+    assert {"rouge1", "rouge2", "rougeL", "rougeLsum"} < set(report["runs"][0])
+    assert "R1 beam 1" in out and report["sentences"] == 13
+    source = lines(tmp_path / "out/raw/train.src")[0]
+    assert source.startswith("UNK ") if dataset == "gigaword" else source.endswith(" more .")
+
+
+def test_multi30k_runs_from_a_local_folder_and_goes_on_with_a_longer_training(
+    settings, archives, tmp_path
+):
+    small = {"LAYERS": "1", "WIDTH": "16", "FFN": "16", "HEADS": "2"}
+    env = {**settings, **small, "DATA": str(archives), "MIRROR": ""}
+    (tmp_path / "out/data/partial/bin").mkdir(parents=True)  # an interrupted stage preprocess
+    recipe("multi30k", *STAGES[:5], env=env)
+    assert (tmp_path / "out/raw/train.en").read_bytes() == (
+        tmp_path / "out/clean/train.en"
+    ).read_bytes()
+    out = recipe("multi30k", "train", "--", "--lr", "1", env=env, fails=True)
+    assert f"error: {tmp_path}/out/n2-seed1 holds results of other settings." in out
+    # The same effective batch in halves: as on another number of GPUs.
+    longer = {"MAX_UPDATE": "5", "MAX_TOKENS": "300"}
+    second = recipe("multi30k", env={**env, **longer})
+    assert not left_over(tmp_path)
+    assert "== Multi30k en-de, test_2016_flickr, 13 sentences" in second
+    assert "Loaded checkpoint" in second and "x MAX_TOKENS=300 x UPDATE_FREQ=2" in second
+    assert scores(tmp_path / "out", "n2-seed1")["runs"][0]["updates"] == 5
+    (tmp_path / "out/n2-seed1/trained").unlink()  # as if killed right after the last checkpoint
+    third = recipe("multi30k", "train", env={**env, **longer})
+    assert "== training" not in third and (tmp_path / "out/n2-seed1/trained").is_file()
+
+
+@pytest.mark.parametrize("dataset", sorted(DATASETS))
+def test_dry_run_prints_every_command_needs_nothing_and_writes_nothing(dataset, tmp_path):
+    env = {"PATH": "/usr/bin:/bin", "PYTHON": "/none", "VENV": "/none", "OUT": str(tmp_path / "o")}
+    out = recipe("--dry-run", dataset, env={**env, "GPUS": "1", "BEAMS": ""})
+    assert (
+        re.findall(r"== (\w+): needs up to [\d.]+ GB of disk, [\d.]+ GB of memory", out) == STAGES
+    )
+    commands = ("curl --fail", "extract.py text", "clean.py", "subwords.py encode")
+    commands += ("fairseq-preprocess", "fairseq-train", "fairseq-generate", "report.py")
+    assert all(command in out for command in commands)
+    assert ("teaforn_fairseq.export" in out) == dataset.startswith("wmt14")
+    assert out.count("--required-batch-size-multiple 1") == 1 + out.count("fairseq-generate")
+    beams = re.findall(r"fairseq-generate .*--beam (\d+)", out)
+    expected = {"wmt14": "1248", "gigaw": "148", "cnndm": "148"}.get(dataset[:5], "15")
+    assert "".join(beams) == expected
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_printed_dry_run_is_shell_that_says_the_same(tmp_path):
+    out = recipe("--dry-run", "wmt14_en_fr", "train", env={"OUT": str(tmp_path / "o o"), **NO_GPU})
+    line = re.search("^fairseq-train .*", out, flags=re.MULTILINE)[0]
+    words = run("bash", "-c", f'fairseq-train() {{ printf "%s\\n" "$@"; }}; {line}').splitlines()
+    assert words[0] == f"{tmp_path}/o o/data/bin" and "(0.9, 0.98)" in words
+
+
+NO_GPU = {"GPUS": "0", "SIZE": "big"}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "update_freq"), [("1", 128), ("8", 16), ("64", 2), ("128", 1), ("0", 128)]
+)
+def test_the_effective_batch_stays_when_the_number_of_gpus_changes(gpus, update_freq, tmp_path):
+    env = {"GPUS": gpus, "SIZE": "big", "OUT": str(tmp_path)}
+    out = recipe("--dry-run", "wmt14_en_de", "train", env=env)
+    assert "effective batch: at most 458752 tokens an update = " in out
+    assert f"--max-tokens 3584 --update-freq {update_freq} --distributed-world-size" in out
+    assert ("--cpu" in out) == (gpus == "0") and ("--fp16" in out) == (gpus != "0")
+
+
+def test_a_given_update_freq_wins_and_is_told(tmp_path):
+    env = {"GPUS": "3", "UPDATE_FREQ": "2", "OUT": str(tmp_path)}
+    out = recipe("--dry-run", "wmt14_en_de", "train", env=env)
+    assert "at most 24576 tokens an update = 3 GPUs x MAX_TOKENS=4096 x UPDATE_FREQ=2" in out
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (
+            {"GPUS": "3"},
+            "error: GPUS=3: must divide the 8 batches of MAX_TOKENS=4096 that make up BATCH=32768."
+            " These fit: 1 2 4 8. Or set UPDATE_FREQ, which wins.\n",
+        ),
+        (
+            {"MAX_TOKENS": "5000"},
+            "error: MAX_TOKENS=5000: must divide the effective batch BATCH=32768, or set"
+            " UPDATE_FREQ, which wins.\n",
+        ),
+        ({"GPUS": "x"}, "error: GPUS: must be a whole number; received 'x'.\n"),
+        ({"RATIO": "1:2"}, "error: RATIO: must be a number; received '1:2'.\n"),
+        ({"BEAMS": "1,4"}, "error: BEAMS: must be whole numbers; received '1,4'.\n"),
+        ({"FP16": "1", "GPUS": "0"}, "error: FP16=1: needs a GPU; received GPUS=0.\n"),
+        ({"SIZE": "huge"}, "error: SIZE must be base or big; received 'huge'.\n"),
+        ({"N": "0"}, "error: N: must be a number from 1 on, a schedule or full; received '0'.\n"),
+        (
+            {"N": "1", "FEEDBACK": "topk"},
+            "error: FEEDBACK=topk: does nothing with N=1. Leave it out, or raise N.\n",
+        ),
+        ({"DATA": "/none"}, "error: DATA=/none: no such folder.\n"),
+        (
+            {"MAX_UPDATE": "3000"},
+            "error: AVERAGE=5: 3000 updates leave 3 checkpoints, one every SAVE_INTERVAL=1000."
+            " Average fewer or save more often.\n",
+        ),
+    ],
+    ids=str,
+)
+def test_a_wrong_setting_is_told_before_work(env, message, tmp_path):
+    env = {"OUT": str(tmp_path / "out"), "GPUS": "1", **env}
+    assert recipe("wmt14_en_de", env=env, fails=True) == message
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "error: DATASET must be one of: "),
+        (("wmt15",), "error: DATASET must be one of: "),
+        (("../lib",), "error: DATASET must be one of: "),
+        (("cnndm", "trian"), "error: STAGE must be one of: download extract clean"),
+        (("cnndm", "--lr", "1"), "error: unknown option --lr. Options of fairseq-train go behind"),
+    ],
+    ids=str,
+)
+def test_misuse_goes_to_stderr(words, message):
+    done = subprocess.run([RECIPE, *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(message)
+
+
+def test_help_goes_to_stdout_and_tells_every_setting():
+    done = subprocess.run([RECIPE, "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: ") and not done.stderr
+    assert all(name in done.stdout for name in [*DATASETS, *STAGES])
+    scripts = [ROOT / "scripts/settings.sh", ROOT / "scripts/datasets/multi30k.sh"]
+    text = "".join(path.read_text() for path in scripts)
+    names = re.findall(r"^ *setting ([A-Z0-9_]+) ", text, flags=re.MULTILINE)
+    out = recipe("multi30k", "--help", env={"N": "7"})
+    assert len(names) > 30 and all(f"  {name}=" in out for name in [*names, "PYTHON"])
+    assert "  N=7   unroll steps" in out
+
+
+@pytest.mark.parametrize(
+    ("stage", "missing"),
+    [("extract", "download"), ("clean", "raw"), ("preprocess", "clean"), ("train", "data/bin")],
+)
+def test_a_stage_alone_says_which_one_must_run_first(stage, missing, settings, tmp_path):
+    out = recipe("multi30k", stage, env=settings, fails=True)
+    assert f"error: {tmp_path}/out/{missing} is not there. Run the stage " in out
