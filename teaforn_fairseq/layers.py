@@ -189,19 +189,20 @@ def _feed_forward(layer: nn.Module, x: Tensor) -> Tensor:
 
 def project_memory(
     layers: Iterable[nn.Module], memory: Tensor, slots: Slots
-) -> list[tuple[Tensor, Tensor]]:
+) -> list[tuple[Tensor, Tensor] | None]:
     """Keys and values of the encoder's output for all layers.
 
     Args:
-        layers: decoder layers with encoder attention.
+        layers: decoder layers.
         memory: (m, C) the encoder's output for the m real source tokens.
         slots: where these stand.
 
     Returns:
-        Keys and values of each layer, (B, H, S, D) each.
+        Keys and values of each layer, (B, H, S, D) each; None for one without encoder attention.
     """
-    attentions = [layer.encoder_attn for layer in layers]
-    return [
-        tuple(_heads(slots.rows(project(memory)), a) for project in (a.k_proj, a.v_proj))
-        for a in attentions
-    ]
+
+    def of(attention: MultiheadAttention) -> tuple[Tensor, Tensor]:
+        projections = (attention.k_proj, attention.v_proj)
+        return tuple(_heads(slots.rows(project(memory)), attention) for project in projections)
+
+    return [layer.encoder_attn and of(layer.encoder_attn) for layer in layers]

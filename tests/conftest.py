@@ -2,10 +2,12 @@
 
 from argparse import Namespace
 
+import fairseq.modules
 import published
 import pytest
 import torch
 from commands import ROOT, TEAFORN, run, train
+from fairseq import utils as fairseq_utils
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from fairseq.data import Dictionary
 from fairseq.data.language_pair_dataset import collate
@@ -34,6 +36,27 @@ SMALL = {
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(1)
+
+
+@pytest.fixture(autouse=True)
+def float64_throughout(monkeypatch):
+    """Stock encoder attention, loss and gelu compute in float32 even on float64 input.
+
+    For comparisons at 1e-9 they keep the input's own precision here; half precision stays.
+    """
+    for name in ("softmax", "log_softmax"):
+        function = getattr(torch.nn.functional, name)
+
+        def at_least_float32(x, dim, onnx_trace=False, function=function):
+            return function(x, dim=dim, dtype=torch.promote_types(x.dtype, torch.float32))
+
+        monkeypatch.setattr(fairseq_utils, name, at_least_float32)
+
+    def gelu(x):
+        wide = torch.promote_types(x.dtype, torch.float32)
+        return torch.nn.functional.gelu(x.to(wide)).type_as(x)
+
+    monkeypatch.setattr(fairseq.modules, "gelu", gelu)
 
 
 @pytest.fixture(scope="session")

@@ -7,30 +7,31 @@ import reference
 import torch
 
 from teaforn_fairseq.decoders.transformer import TransformerAdapter
-from teaforn_fairseq.feedbacks import FEEDBACKS
-from teaforn_fairseq.unroll import UnrollSettings, first_slots, shift_right, unroll
+from teaforn_fairseq.feedbacks.hidden import Hidden
+from teaforn_fairseq.slots import Slots
+from teaforn_fairseq.unroll import UnrollSettings, unroll
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
 
-def states(model, encoder_out, tokens, num_steps):
-    """h_t^(i) as (N, B, T, C)."""
-    settings = UnrollSettings(num_steps, FEEDBACKS["hidden"]())
-    steps = unroll(TransformerAdapter(model.decoder), tokens, encoder_out, settings)
-    return torch.stack(list(steps))
+def states(model, net_input, num_steps):
+    """h_t^(i) as (N, B, T, C), zero at padding."""
+    decoder, settings = TransformerAdapter(model.decoder), UnrollSettings(num_steps, Hidden())
+    tokens, gold, memory = model.read(decoder, **net_input)
+    slots = Slots.of(tokens, decoder.padding_idx)
+    batch = decoder.prepare(slots, memory)
+    steps = unroll(decoder, tokens, gold, batch, slots, settings)
+    return torch.stack([slots.unpack(features) for features in steps])
 
 
 @pytest.fixture
-def encoded(build, batch):
-    """A model, the encoder's output and the decoder input of one sentence of six tokens."""
-    model, sample = build(), batch((6,))
-    net_input = sample["net_input"]
-    encoder_out = model.encoder(net_input["src_tokens"], net_input["src_lengths"])
-    return model, encoder_out, net_input["prev_output_tokens"], sample
+def sentence(build, batch):
+    """A model and a batch of one sentence of six tokens."""
+    return build(), batch((6,))
 
 
 STOCK_OPTIONS = {
-    "dropout": {"dropout": 0.3, "attention_dropout": 0.2, "activation_dropout": 0.1},
+    "plain": {},
     "layerdrop": {"decoder_layerdrop": 0.5},
     "quant-noise": {"quant_noise_pq": 0.3, "quant_noise_pq_block_size": 4},
     "checkpointed": {"checkpoint_activations": True},
@@ -41,33 +42,38 @@ STOCK_OPTIONS = {
 @pytest.mark.parametrize("options", STOCK_OPTIONS.values(), ids=STOCK_OPTIONS)
 def test_fact_1_one_step_is_teacher_forcing(build, batch, options):
     model, net_input = build(**options), batch()["net_input"]
-    encoder_out = model.encoder(net_input["src_tokens"], net_input["src_lengths"])
     tokens = net_input["prev_output_tokens"]
     stock_model = copy.deepcopy(model)  # quant-noise changes the parameters as it runs
     torch.manual_seed(3)
+    encoder_out = stock_model.encoder(net_input["src_tokens"], net_input["src_lengths"])
     stock, _ = stock_model.decoder.extract_features(tokens, encoder_out)
-    torch.manual_seed(3)  # the same dropout, the same layers dropped
-    torch.testing.assert_close(states(model, encoder_out, tokens, 1)[0], stock, **CLOSE)
+    torch.manual_seed(3)  # the same layers dropped
+    actual = states(model, net_input, 1)[0]
+    expected = stock.masked_fill(tokens.eq(model.decoder.padding_idx).unsqueeze(-1), 0)
+    torch.testing.assert_close(actual, expected, **CLOSE)
 
 
-def test_fact_2_a_state_sees_no_gold_token_later_than_t_minus_i(encoded):
-    model, encoder_out, tokens, _ = encoded
+def test_fact_2_a_state_sees_no_gold_token_later_than_t_minus_i(sentence):
+    model, sample = sentence
+    net_input = sample["net_input"]
+    tokens = net_input["prev_output_tokens"]
     length = tokens.size(1)
-    before = states(model, encoder_out, tokens, length)
+    before = states(model, net_input, length)
     for j in range(length):
         changed = tokens.clone()
         changed[0, j] = 4 if tokens[0, j] != 4 else 5
-        moved = (states(model, encoder_out, changed, length) != before).any(-1)[:, 0]
+        after = states(model, net_input | {"prev_output_tokens": changed}, length)
+        moved = (after != before).any(-1)[:, 0]
         for i in range(1, length + 1):
             for t in range(1, length + 1):
                 latest = max(t - i, 0)  # h_t^(i) stands at index [i - 1, t - 1]
                 assert moved[i - 1, t - 1] == (j <= latest), (j, i, t)
 
 
-def test_fact_3_step_t_is_final_for_slot_t_and_n_l_is_free_running(encoded):
-    model, encoder_out, tokens, sample = encoded
-    length = tokens.size(1)
-    h = states(model, encoder_out, tokens, length + 2)
+def test_fact_3_step_t_is_final_for_slot_t_and_n_l_is_free_running(sentence):
+    model, sample = sentence
+    length = sample["target"].size(1)
+    h = states(model, sample["net_input"], length + 2)
     for t in range(1, length + 1):
         final = h[t - 1, :, t - 1].expand(length + 3 - t, -1, -1)
         torch.testing.assert_close(h[t - 1 :, :, t - 1], final, **CLOSE)
@@ -75,7 +81,7 @@ def test_fact_3_step_t_is_final_for_slot_t_and_n_l_is_free_running(encoded):
             assert not torch.equal(h[t - 2, :, t - 1], h[t - 1, :, t - 1])
     source, target = sample["net_input"]["src_tokens"][0], sample["target"][0]
     slot_by_slot = reference.free_running(model, source, target)
-    torch.testing.assert_close(h[length - 1, 0], slot_by_slot, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(h[length - 1, 0], slot_by_slot, **CLOSE)
 
 
 def test_fact_4_weight_on_the_first_step_alone_gives_teacher_forcing(
@@ -88,12 +94,4 @@ def test_fact_4_weight_on_the_first_step_alone_gives_teacher_forcing(
         criterion(model, sample)[0].backward()
         gradients.append({name: p.grad for name, p in model.named_parameters()})
     for name, gradient in gradients[1].items():
-        # The stock criterion takes its log-softmax in float32.
-        torch.testing.assert_close(gradients[0][name], gradient, rtol=1e-5, atol=1e-5)
-
-
-def test_slots_of_a_three_token_target():
-    tokens = torch.tensor([[2, 5, 6, 1], [1, 1, 2, 7]])  # 1 is padding, on either side
-    assert first_slots(tokens, 1).int().tolist() == [[1, 0, 0, 0], [0, 0, 1, 0]]
-    vectors = torch.tensor([[[1.0], [2.0], [3.0]]])
-    assert shift_right(vectors).tolist() == [[[0.0], [1.0], [2.0]]]
+        torch.testing.assert_close(gradients[0][name], gradient, **CLOSE)

@@ -112,7 +112,7 @@ def test_options_given_by_hand_win_over_the_preset():
     sampling = in_force("scheduled-sampling", {"feedback": "sample", "mix": None, "hard": False})
     assert sampling == {
         **{"n": "2", "weights": "0,1", "feedback": "sample", "labels": "aligned"},
-        **{"mix": "linear:20000"},
+        **{"mix": "linear:20000", "loss_impl": "auto"},
     }
     assert in_force("scheduled-sampling", {"discount": "1"})["discount"] == "1"
     assert "weights" not in in_force("scheduled-sampling", {"discount": "1"})
@@ -123,31 +123,40 @@ def test_options_given_by_hand_win_over_the_preset():
 def test_the_log_prints_what_is_in_force(teaforn, caplog):
     with caplog.at_level(logging.INFO):
         teaforn(None, teaforn_preset="teaforn-topk", teaforn_topk=7)
-    assert caplog.messages[-1] == (
+    assert caplog.messages[-2:] == [
         "in force: --teaforn-n 2 --teaforn-discount 0.5 --teaforn-feedback topk"
-        " --teaforn-labels aligned --teaforn-mix 1 --teaforn-topk 7"
-    )
+        " --teaforn-labels aligned --teaforn-mix 1 --teaforn-loss-impl auto --teaforn-topk 7",
+        "loss by linear_cross_entropy",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("discount", "0.9"), ("weights", "1"), ("labels", "shifted")]
+    ("name", "value"),
+    [
+        *[("discount", "0.9"), ("weights", "1"), ("labels", "shifted")],
+        *[("recompute", True), ("sample_positions", 0.5), ("every", 2)],
+    ],
 )
 def test_free_running_refuses_what_it_would_ignore(name, value):
     message = (
-        f"--teaforn-{name}: does nothing with --teaforn-n full, which has one pass and aligned"
-        f" labels; received {value}. Leave it out."
+        f"--teaforn-{name.replace('_', '-')}: does nothing with --teaforn-n full, which has one"
+        f" pass and aligned labels; received {value}. Leave it out."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         make_plan(in_force(None, {"n": "full", name: value}))
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("feedback", "topk"), ("mix", "0.5"), ("detach", True)]
+    ("name", "value"),
+    [
+        *[("feedback", "topk"), ("mix", "0.5"), ("detach", True)],
+        *[("recompute", True), ("sample_positions", 0.5), ("every", 2)],
+    ],
 )
 def test_one_step_refuses_what_it_would_ignore(name, value):
     message = (
-        f"--teaforn-{name}: does nothing with --teaforn-n 1, which hands nothing on; received"
-        f" {value}. Leave it out, or raise --teaforn-n."
+        f"--teaforn-{name.replace('_', '-')}: does nothing with --teaforn-n 1, which hands nothing"
+        f" on; received {value}. Leave it out, or raise --teaforn-n."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         in_force(None, {"n": "1", name: value})

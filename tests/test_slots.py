@@ -1,0 +1,50 @@
+"""Packing by hand: which tokens are real, where rows begin, and the ways back."""
+
+import pytest
+import torch
+
+from teaforn_fairseq.slots import Slots
+from teaforn_fairseq.table import look_up
+
+TOKENS = torch.tensor([[2, 5, 6, 1], [1, 1, 2, 7], [3, 4, 5, 6]])  # 1 is padding, on either side
+VALUES = 10 * torch.arange(12.0).view(3, 4)
+
+
+@pytest.mark.parametrize("num_tokens", [None, 9])
+def test_real_tokens_and_the_way_back(num_tokens):
+    slots = Slots.of(TOKENS, 1, num_tokens)
+    assert slots.pack(TOKENS).tolist() == [2, 5, 6, 2, 7, 3, 4, 5, 6]
+    assert slots.begins.int().tolist() == [1, 0, 0, 1, 0, 1, 0, 0, 0]
+    rows = slots.rows(slots.pack(VALUES))
+    assert rows.tolist() == [[0, 10, 20, 0], [60, 70, 0, 0], [80, 90, 100, 110]]
+    assert slots.unrows(rows).tolist() == slots.pack(VALUES).tolist()
+    assert slots.unpack(slots.pack(VALUES))[1].tolist() == [0, 0, 60, 70]
+    assert not slots.full
+
+
+def test_without_padding_nothing_moves():
+    slots = Slots.of(TOKENS[2:], 1)
+    assert slots.full
+    assert slots.pack(VALUES[2:]).data_ptr() == VALUES[2:].data_ptr()
+    assert slots.rows(slots.pack(VALUES[2:])).data_ptr() == VALUES[2:].data_ptr()
+
+
+def test_a_number_above_the_real_tokens_takes_padding_in_without_moving_a_token():
+    slots = Slots.of(TOKENS, 1, 12)
+    assert slots.pack(TOKENS).tolist() == TOKENS.flatten().tolist()
+    few = Slots.of(TOKENS, 1, 10)
+    assert sorted(few.pack(TOKENS).tolist()) == [1, 2, 2, 3, 4, 5, 5, 6, 6, 7]
+
+
+@pytest.mark.parametrize("padding_idx", [None, 3])
+def test_rows_mean_and_table_have_one_gradient_as_autograd_would_sum_it(padding_idx):
+    table = torch.randn(7, 4, dtype=torch.double, requires_grad=True)
+    tokens, h = torch.tensor([3, 0, 3, 6, 6]), torch.randn(5, 4, dtype=torch.double)
+
+    def objective(whole, rows, mean):
+        return (h @ whole.T).logsumexp(-1).sum() + (rows * h).sum() + mean @ h[0]
+
+    plain = torch.nn.functional.embedding(tokens, table, padding_idx)
+    (expected,) = torch.autograd.grad(objective(table, plain, table.mean(0)), table)
+    (actual,) = torch.autograd.grad(objective(*look_up(table, tokens, padding_idx)), table)
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
