@@ -131,7 +131,9 @@ def _residual(
     layer: nn.Module, norm: nn.Module, x: Tensor, body: Callable[..., Tensor], *args: Any
 ) -> Tensor:
     y = body(layer, norm(x) if layer.normalize_before else x, *args)
-    x = x + _drop(layer.dropout_module, y)
+    y = _drop(layer.dropout_module, y)
+    # Into y, which nobody reads again; but autocast adds half precision to float32.
+    x = y.add_(x) if y.dtype == x.dtype else x + y
     return x if layer.normalize_before else norm(x)
 
 
@@ -183,7 +185,8 @@ def _attend(
 
 
 def _feed_forward(layer: nn.Module, x: Tensor) -> Tensor:
-    y = layer.activation_fn(layer.fc1(x))
+    y = layer.fc1(x)
+    y = y.relu_() if layer.activation_fn is F.relu else layer.activation_fn(y)
     return layer.fc2(_drop(layer.activation_dropout_module, y))
 
 
