@@ -11,7 +11,8 @@ from pathlib import Path
 from commands import PLUGIN, TINY, TRANSLATION, TWIN, log_records
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["fairseq_cli.train", "fairseq.tasks.translation"])
+# The last is imported by the first optimizer that is made.
+CONTEXT.set_forkserver_preload(["fairseq_cli.train", "teaforn_fairseq", "torch._dynamo"])
 
 
 class Training:
@@ -50,6 +51,7 @@ def _command(words, log):
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(out, stream)
+    multiprocessing.set_start_method(None, force=True)  # data loaders start as in the command
     sys.argv = ["fairseq-train", *words]
     from fairseq_cli.train import cli_main
 
