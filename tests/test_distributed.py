@@ -1,6 +1,7 @@
 """DDP and FSDP over gloo: two processes make the gradients of one on the whole batch."""
 
 import contextlib
+from argparse import Namespace
 
 import pytest
 import torch
@@ -19,7 +20,6 @@ WAYS = {
     "three steps": ({}, {"n": 3}),
     "unshared": ({"teaforn_unshared": True}, {"n": 3}),
     "topk": ({}, {"n": 2, "teaforn_feedback": "topk", "teaforn_topk": 0}),
-    "full": ({}, {"n": "full"}),
 }
 
 
@@ -45,10 +45,18 @@ def fsdp2(model):
     return fully_shard(model, mesh=mesh)
 
 
-@pytest.mark.parametrize("wrap", [native_ddp, fsdp, fsdp2])
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_two_processes_make_the_gradients_of_one(build, batch, teaforn, tmp_path, way, wrap):
-    model_options, options = way
+WRAPPERS = [native_ddp, fsdp, fsdp2]
+CASES = {
+    **{f"{way}-{wrap.__name__}": (*WAYS[way], wrap) for way in WAYS for wrap in WRAPPERS},
+    # Not under FSDP: ranks call the layers as often as their longest targets have slots.
+    "full-native_ddp": ({}, {"n": "full"}, native_ddp),
+}
+
+
+@pytest.mark.parametrize(("model_options", "options", "wrap"), CASES.values(), ids=CASES)
+def test_two_processes_make_the_gradients_of_one(
+    build, batch, teaforn, tmp_path, model_options, options, wrap
+):
     model = build(share_all_embeddings=True, **model_options)
     sample = batch((5, 3, 1, 4))
     halves = [rows(sample, slice(0, 2)), rows(sample, slice(2, 4))]
@@ -72,6 +80,14 @@ def test_two_processes_make_the_gradients_of_one(build, batch, teaforn, tmp_path
         torch.testing.assert_close(total, torch.as_tensor(whole_log[key]).double(), **CLOSE)
 
 
+def test_free_running_under_fsdp_is_refused(build, teaforn):
+    model_class = type(build())
+    for backend, refused in (("fully_sharded", True), ("pytorch_ddp", False)):
+        expected = pytest.raises(ValueError, match="^--ddp-backend: .* received fully_sharded")
+        with expected if refused else contextlib.nullcontext():
+            model_class.check_plan(Namespace(ddp_backend=backend), teaforn("full").plan)
+
+
 def run_ranks(work, job, wrap):
     ranks = [CONTEXT.Process(target=work, args=(rank, job, wrap)) for rank in range(2)]
     for process in ranks:
@@ -88,6 +104,7 @@ def one_rank(rank, job, wrap):
     loss, _, log = criterion(wrapped, halves[rank])
     loss.backward()
     torch.save((whole_gradients(wrapped, model), log), job.parent / f"rank{rank}.pt")
+    dist.barrier()  # none leaves while another still reads
     dist.destroy_process_group()
 
 
