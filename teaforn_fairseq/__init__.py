@@ -1,11 +1,11 @@
 """TeaForN (Teacher-Forcing with N-grams, EMNLP 2020) as a fairseq user directory.
 
 Importing the package registers the criterion ``teaforn_cross_entropy``, the ``teaforn_*``
-architectures and the task ``teaforn_translation``, and lets PyTorch's safe loader read fairseq's
-own checkpoints.
+architectures and the task ``teaforn_translation``, has fairseq read checkpoints through PyTorch's
+safe loader alone, and makes resuming exact.
 """
 
-from teaforn_fairseq import safe_loading  # noqa: F401
+from teaforn_fairseq import exact_resume, safe_loading  # noqa: F401
 from teaforn_fairseq.criterions import teaforn_cross_entropy  # noqa: F401
 from teaforn_fairseq.models import (  # noqa: F401
     teaforn_bart,

@@ -18,6 +18,7 @@ from fairseq.models import ARCH_MODEL_REGISTRY
 from fairseq.tasks.translation import TranslationConfig
 from torch import Tensor
 
+from teaforn_fairseq.safe_loading import refusal
 from teaforn_fairseq.twins import PREFIX, UNSHARED_PREFIX
 
 STOCK_CRITERION = "label_smoothed_cross_entropy"
@@ -148,11 +149,7 @@ def _read(path: Path) -> Any:
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
         )
     except Exception as error:  # a damaged or foreign file makes the loader raise anything
-        reason = str(error).partition("\n")[0]
-        raise ValueError(
-            f"{path}: must be a checkpoint written by fairseq-train; received a file that"
-            f" PyTorch's safe loader refuses: {reason}"
-        ) from error
+        raise refusal(path, error) from None
 
 
 def _stock_arch(path: Path, model: Any) -> str:

@@ -49,6 +49,11 @@ def train(data, save_dir, *options, user_dir=PLUGIN, task=TRANSLATION, **kwargs)
     plugin = ["--user-dir", user_dir, *TWIN] if user_dir else []
     tiny = [*TINY, *task]
     out = run("fairseq-train", data, *plugin, "--save-dir", save_dir, *tiny, *options, **kwargs)
+    return log_records(out)
+
+
+def log_records(out):
+    """The JSON records of a fairseq-train log, by kind."""
     records = {}
     for line in out.splitlines():
         head, brace, record = line.partition("{")

@@ -65,6 +65,16 @@ def test_help_tells_every_setting(script):
     assert all(f"{setting}=" in out for setting in settings)
 
 
+def test_the_matrix_prints_the_commands_of_a_cell_and_refuses_what_is_none(tmp_path):
+    place = {"OUT": str(tmp_path / "out"), "TABLE": str(tmp_path / "table.md")}
+    script = ROOT / "scripts/matrix.sh"
+    out = run(script, "--dry-run", "3.12/fairseq-fixed/2.4", env=place)
+    wanted = ("python3.12 -m venv", "torch==2.4.", "fairseq-fixed", "pytest")
+    assert all(word in out for word in wanted)
+    assert "error: CELL: " in run(script, "3.10/ve-fairseq/2.4", env=place, fails=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_report_refuses_missing_hypotheses(tmp_path):
     run_folder = tmp_path / "run"
     run_folder.mkdir()

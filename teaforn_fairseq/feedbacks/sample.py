@@ -20,5 +20,8 @@ class Sample(Feedback):
         """Features (..., C_out) to the embeddings (..., C) of a word a slot."""
         with torch.no_grad():
             probabilities = decoder.logits(features).float().softmax(dim=-1)
+            # A row of NaN, after an overflow, must not stop the draw (on a GPU, the process): the
+            # loss is not finite either, and fairseq deals with that: it skips the batch or stops.
+            probabilities = probabilities.nan_to_num(nan=1.0)
             words = torch.multinomial(probabilities.flatten(0, -2), num_samples=1)
         return decoder.embed(words.view(features.shape[:-1]))

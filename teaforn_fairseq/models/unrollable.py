@@ -103,7 +103,7 @@ class Unrollable:
 
         Raises:
             ValueError: with free running LayerDrop, checkpointed activations, cross+self attention
-                or unshared layers; with one step throughout unshared layers.
+                or unshared layers, or FSDP; with one step throughout unshared layers.
         """
         for option in SLOT_BY_SLOT_REFUSES if plan.free_running else ():
             if getattr(args, option, None):
@@ -112,6 +112,12 @@ class Unrollable:
                     f" runs one set of layers slot by slot; received {getattr(args, option)}."
                     " Leave it out."
                 )
+        if plan.free_running and getattr(args, "ddp_backend", None) == "fully_sharded":
+            raise ValueError(
+                "--ddp-backend: --teaforn-n full calls the layers once a target slot, so not"
+                " equally often on every rank, which FSDP needs; received fully_sharded. Use"
+                " --ddp-backend pytorch_ddp."
+            )
         if getattr(args, "teaforn_unshared", False) and plan.max_steps == 1:
             raise ValueError(
                 "--teaforn-unshared: needs unroll steps to serve, so --teaforn-n must be at least"

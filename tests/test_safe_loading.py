@@ -1,0 +1,135 @@
+"""A checkpoint that would run a program is refused, and the program does not run."""
+
+import functools
+import os
+import re
+
+import pytest
+import torch
+from commands import PLUGIN, TEAFORN, TWIN, run
+from fairseq import checkpoint_utils
+from forked import Training
+
+from teaforn_fairseq.export import main as export
+
+FRESH = ["--reset-optimizer", "--reset-dataloader", "--reset-meters", "--reset-lr-scheduler"]
+WRITTEN = "must be a checkpoint written by fairseq-train; received a file that PyTorch's safe"
+
+
+class Program:
+    """Its pickle runs a shell command when it is loaded."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+@pytest.fixture
+def hostile(trained, edited, tmp_path):
+    """A real checkpoint with a program in it, and the file that the program would write."""
+    mark = tmp_path / "the_program_ran"
+    program = Program(f"touch {mark}")
+    folder, _ = trained
+    yield edited(folder / "checkpoint_last.pt", lambda state: state.update(note=program)), mark
+    assert not mark.exists()
+
+
+def refused(path):
+    return f"{path}: {WRITTEN} loader refuses: it asks for {os.name}.system, which could run a"
+
+
+def test_the_program_of_this_test_runs_when_it_is_loaded_unsafely(trained, edited, tmp_path):
+    mark = tmp_path / "mark"
+    program = Program(f"touch {mark}")
+    path = edited(trained[0] / "checkpoint_last.pt", lambda state: state.update(note=program))
+    torch.load(path, weights_only=False)
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("option", ["--restore-file", "--finetune-from-model", None])
+def test_training_refuses_it(data, hostile, tmp_path, option):
+    path, _ = hostile
+    save_dir = tmp_path / "run"
+    load = [option, path]
+    if option is None:  # it lies where training looks for its own
+        save_dir.mkdir()
+        path, load = path.rename(save_dir / "checkpoint_last.pt"), []
+    options = [*TEAFORN, *load, *(FRESH if option == "--restore-file" else [])]
+    log = tmp_path / "log"
+    printed = Training(data, save_dir, *options, log=log).finish(fails=True)
+    assert printed.splitlines()[-1].startswith(f"ValueError: {refused(path)}")
+    assert "num_updates" not in printed
+
+
+def test_generation_refuses_it(data, hostile):
+    path, _ = hostile
+    printed = run(
+        *("fairseq-generate", data, "--user-dir", PLUGIN, "--path", path, "--cpu"), fails=True
+    )
+    assert refused(path) in printed.splitlines()[-1]
+
+
+@pytest.mark.parametrize("kind", ["single", "average", "ctranslate2"])
+def test_export_refuses_it(trained, hostile, tmp_path, kind):
+    path, _ = hostile
+    words = {
+        "single": [path],
+        "average": [trained[0] / "checkpoint_last.pt", path],
+        "ctranslate2": ["--format", "ctranslate2", path],
+    }[kind]
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit, match=f"^error: {re.escape(refused(path))}"):
+        export([str(word) for word in [*words, out]])
+    assert not out.exists()
+
+
+def torch_before_2_6(monkeypatch):
+    """torch.load with the default that it had: unsafe, unless PyTorch's switch says otherwise."""
+    monkeypatch.setattr(torch, "load", functools.partial(torch.load, weights_only=False))
+
+
+def test_it_is_refused_where_torch_loads_unsafely_by_default(hostile, monkeypatch):
+    path, _ = hostile
+    torch_before_2_6(monkeypatch)
+    for load in (
+        checkpoint_utils.load_checkpoint_to_cpu,
+        checkpoint_utils.load_ema_from_checkpoint,
+        lambda path: checkpoint_utils.load_model_ensemble([path]),
+    ):
+        with pytest.raises(ValueError, match=re.escape(refused(path))):
+            load(str(path))
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ  # the rest of the process is free
+
+
+def test_who_set_pytorchs_unsafe_switch_is_obeyed(trained, edited, tmp_path, monkeypatch):
+    path = edited(trained[0] / "checkpoint_last.pt", lambda state: state.update(note=tmp_path))
+    with pytest.raises(ValueError, match=WRITTEN):
+        checkpoint_utils.load_checkpoint_to_cpu(str(path))
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    with pytest.warns(UserWarning, match="TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
+        assert checkpoint_utils.load_checkpoint_to_cpu(str(path))["note"] == tmp_path
+
+
+@pytest.mark.parametrize("damage", ["half", "empty", "text", "tensors"])
+def test_a_damaged_file_is_named(trained, tmp_path, damage):
+    path = tmp_path / "damaged.pt"
+    whole = (trained[0] / "checkpoint_last.pt").read_bytes()
+    if damage == "tensors":
+        torch.save({"weight": torch.zeros(2)}, path)
+    else:
+        path.write_bytes({"half": whole[: len(whole) // 2], "empty": b"", "text": b"a b\n"}[damage])
+    message = rf"^{path}: {WRITTEN} loader refuses: \w+: .* The file may be damaged, or is no"
+    with pytest.raises(ValueError, match=message):
+        checkpoint_utils.load_checkpoint_to_cpu(str(path))
+
+
+def test_a_missing_file_stays_fairseqs_own_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "no.pt"))
+
+
+def test_fairseqs_own_loader_is_used_for_the_twins_checkpoints(trained):
+    state = checkpoint_utils.load_checkpoint_to_cpu(str(trained[0] / "checkpoint_last.pt"))
+    assert state["cfg"]["model"].arch == TWIN[1]
