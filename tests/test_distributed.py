@@ -19,6 +19,7 @@ WAYS = {
     "one step": ({}, {"n": 1}),
     "three steps": ({}, {"n": 3}),
     "unshared": ({"teaforn_unshared": True}, {"n": 3}),
+    "recomputed": ({"teaforn_unshared": True}, {"n": 3, "teaforn_recompute": True}),
     "topk": ({}, {"n": 2, "teaforn_feedback": "topk", "teaforn_topk": 0}),
 }
 
