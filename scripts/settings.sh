@@ -123,8 +123,6 @@ derive_options() {
     fi
     MACHINE=(--max-tokens "$MAX_TOKENS" --update-freq "$UPDATE_FREQ")
     MACHINE+=(--distributed-world-size "$((GPUS ? GPUS : 1))")
-    # Without it fairseq sends the checkpoint from rank to rank in a form the safe loader refuses.
-    ((GPUS > 1)) && MACHINE+=(--load-checkpoint-on-all-dp-ranks)
     ((GPUS)) || MACHINE+=(--cpu) GENERATION+=(--cpu)
     ((FP16)) && MACHINE+=(--fp16) GENERATION+=(--fp16)
     return 0

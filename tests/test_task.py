@@ -94,8 +94,6 @@ def test_two_processes_log_the_bleu_of_one(data, scored, tmp_path):
     still += [*TEAFORN, *BLEU, "--max-update", "1", "--batch-size-valid", "7", "--no-save"]
     ranks = [*("--ddp-backend", "legacy_ddp", "--distributed-backend", "gloo")]
     ranks += ["--distributed-no-spawn", "--distributed-world-size", "2"]
-    # Sent from rank to rank, it would meet PyTorch's safe loader with a DictConfig inside.
-    ranks += ["--load-checkpoint-on-all-dp-ranks"]
     ranks += ["--distributed-init-method", f"file://{tmp_path}/store", "--distributed-rank"]
     with ThreadPoolExecutor() as pool:
         first, _ = pool.map(
