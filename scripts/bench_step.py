@@ -120,12 +120,14 @@ def check_outputs(args: argparse.Namespace) -> None:
     """Stop before the work if its results could not be kept.
 
     Raises:
-        ValueError: a file that cannot be written, or ``--from`` without ``--plot``.
+        ValueError: a file that cannot be written, or options that do not go together.
     """
     output.require_folder("--json", args.json)
     output.require_folder("--plot", args.plot)
     if args.plot:
         plot.require_plot(args.plot)
+    if args.plot and args.sweep in ("vocabulary", "length"):
+        raise ValueError(f"--plot: draws cost against N only; received --sweep {args.sweep}.")
     if args.results and not args.plot:
         raise ValueError("--from: is for --plot, which is missing. Add --plot FILE.")
     if args.results and args.json:
