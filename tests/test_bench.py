@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
 import sys
 
+import bench_generate
 import bench_step
 import pytest
 from bench import plot, steps
@@ -200,3 +202,26 @@ def test_sweeps_change_one_size_and_leave_the_others():
     assert all(x.shape == BASE for x in lengths)
     names = [system.n for system in parse_systems(bench_step.SWEEPS["n"][0])]
     assert names == [*range(1, 9), *range(2, 9)]
+
+
+COMMANDS = re.findall(
+    r"^python scripts/(bench_\w+)\.py(.*)$",
+    "".join((ROOT / name).read_text() for name in ("README.md", "docs/step-cost.md")),
+    flags=re.MULTILINE,
+)
+
+
+def test_the_commands_of_readme_and_docs_are_understood():
+    parsers = {script.__name__: script.make_parser() for script in (bench_step, bench_generate)}
+    assert len(COMMANDS) >= 10
+    for script, words in COMMANDS:
+        parsers[script].parse_args(words.split())
+
+
+def test_help_tells_every_default(capsys):
+    for script in (bench_step, bench_generate):
+        with pytest.raises(SystemExit):
+            script.make_parser().parse_args(["--help"])
+        text = " ".join(capsys.readouterr().out.split())
+        assert "(default: base 512, big 1024, tiny 128, deep-shallow 512)" in text
+        assert "(default: 7)" in text and "--peak-of" not in text

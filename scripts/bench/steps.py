@@ -48,10 +48,11 @@ def measure(
     Raises:
         ValueError: peak memory could not be measured.
     """
-    batch, seconds, profiles = timed(setup, systems, rounds, profiled)
     peaks = {}
-    if memory_script:
-        peaks = {x: peak.measure(memory_script, setup.flags(), x) for x in seconds}
+    if memory_script:  # first, so that running out of memory loses no times
+        names = [STOCK, *(system.name for system in systems)]
+        peaks = {name: peak.measure(memory_script, setup.flags(), name) for name in names}
+    batch, seconds, profiles = timed(setup, systems, rounds, profiled)
     return {
         "setup": shapes.as_json(setup),
         "rounds": rounds,
