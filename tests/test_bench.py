@@ -175,7 +175,7 @@ def test_an_unknown_system_is_refused_with_the_choices(monkeypatch, capsys, name
     [
         (["--systems", "n1-recompute"], "--teaforn-recompute: does nothing with --teaforn-n 1"),
         (["--systems", "n2-sample1.5"], "must be above 0 and at most 1; received 1.5."),
-        (["--width", "20"], "--width: must be a multiple of twice --heads; received 20 with 8"),
+        (["--width", "20"], "--width: must be a multiple of --heads; received 20 with 8"),
         (["--vocabulary", "4"], "--vocabulary: must be at least 5"),
         (["--dropout", "1"], "--dropout: must be at least 0 and below 1; received 1.0."),
         (["--rounds", "0"], "must be a whole number of at least 1; received 0."),

@@ -98,9 +98,9 @@ def setup_of(args: argparse.Namespace, default_threads: int) -> Setup:
     """
     given = {x.name: getattr(args, x.name) for x in fields(Shape)}
     shape = replace(SIZES[args.size], **{k: v for k, v in given.items() if v is not None})
-    if shape.width % (2 * shape.heads):
+    if shape.width % shape.heads:
         raise ValueError(
-            f"--width: must be a multiple of twice --heads; received {shape.width} with"
+            f"--width: must be a multiple of --heads; received {shape.width} with"
             f" {shape.heads} heads."
         )
     if shape.vocabulary < 5:
