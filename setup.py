@@ -25,6 +25,7 @@ setup(
     ],
     entry_points={"console_scripts": ["teaforn-export = teaforn_fairseq.export:main"]},
     extras_require={
+        "bench": ["matplotlib>=3.8,<4"],
         "demo": ["Babel>=2.14,<3", "num2words>=0.5.13,<0.6"],
         "export": ["ctranslate2>=4.6,<5"],
         "recipes": ["rouge-score>=0.1.2,<0.2", "sacremoses>=0.1,<0.3"],

@@ -19,7 +19,7 @@ TEXT
 
 case ${1:-} in -h | --help) usage && exit ;; esac
 
-setup_venv demo,export,recipes,test
+setup_venv bench,demo,export,recipes,test
 cd "$ROOT"
 # A process for each core, and one thread in each: threads that share cores wait for each other.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}

@@ -112,5 +112,6 @@ def test_the_install_command_is_the_one_that_made_this_environment():
 def test_every_block_is_run_by_a_test_or_is_one_of_the_scripts(block):
     runs = (
         r"fairseq-train|fairseq-hydra-train|teaforn-export|--no-deps|--constraint|scripts/\w+\.sh"
+        r"|scripts/bench_\w+\.py"
     )
     assert re.search(runs, block)
