@@ -19,8 +19,6 @@ from torch import Tensor
 
 from teaforn_fairseq.table import look_up
 
-# Rows of logits at a time: enough for matrix products at full speed, little beside a batch.
-CHUNK = 512
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -44,6 +42,12 @@ def chosen(implementation: str) -> bool:
             " plain, or upgrade torch."
         )
     return available and implementation != "plain"
+
+
+def rows_at_once(vocabulary_size: int) -> int:
+    """Tokens whose logits are there at a time: 64 MB of float32, but enough of them for matrix
+    products at full speed."""
+    return max(256, 2**24 // vocabulary_size)
 
 
 def fused_loss(
@@ -171,7 +175,8 @@ def _linear_cross_entropy(
     padding_idx: int,
     reduction: str,
 ) -> Tensor:
-    rows, chunks = len(labels), -(-len(labels) // CHUNK)
+    rows = len(labels)
+    chunks = -(-rows // rows_at_once(len(projection[0])))
     return F.linear_cross_entropy(
         features,
         projection[0],

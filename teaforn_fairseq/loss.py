@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_loss
 from torch import Tensor
 
-from teaforn_fairseq.fused_loss import CHUNK, fused_loss
+from teaforn_fairseq.fused_loss import fused_loss, rows_at_once
 
 Projection = tuple[Tensor, Tensor | None]  # W (V, C), b (V,) or None
 
@@ -133,8 +133,9 @@ def _counts(
     if not settings.report_accuracy:
         return {"ntokens": step.ntokens}
     real = step.labels.ne(padding_idx)
+    chunks = step.features.split(rows_at_once(len(projection[0])))
     with torch.no_grad():
-        best = [F.linear(x, *projection).argmax(-1) for x in step.features.split(CHUNK)]
+        best = [F.linear(chunk, *projection).argmax(-1) for chunk in chunks]
     right = torch.cat(best).eq(step.labels) & real
     return {"ntokens": step.ntokens, "n_correct": right.sum(), "total": real.sum()}
 

@@ -11,6 +11,7 @@ B batch, T length, n real tokens.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,6 +80,18 @@ class Slots:
         return self._place(packed, self.index)
 
     def _place(self, packed: Tensor, places: Tensor) -> Tensor:
-        flat = packed.new_zeros(self.shape[0] * self.shape[1], *packed.shape[1:])
-        # index_copy_ would keep the values for the backward pass.
-        return flat.index_put_((places,), packed).unflatten(0, self.shape)
+        return _Place.apply(packed, places, self.shape[0] * self.shape[1]).unflatten(0, self.shape)
+
+
+class _Place(torch.autograd.Function):
+    """Rows put into zeros; PyTorch's index_copy would keep the rows for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, packed: Tensor, places: Tensor, size: int) -> Tensor:
+        ctx.save_for_backward(places)
+        return packed.new_zeros(size, *packed.shape[1:]).index_copy_(0, places, packed)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (places,) = ctx.saved_tensors
+        return grad.index_select(0, places), None, None

@@ -88,7 +88,7 @@ def test_padding_at_both_ends_and_single_tokens(
 @pytest.mark.parametrize("chunk", [1, 3, 512])
 @pytest.mark.parametrize("eps", [0.0, 0.1])
 def test_fused_loss_with_a_bias_in_any_chunks(monkeypatch, chunk, eps):
-    monkeypatch.setattr(fused_loss, "CHUNK", chunk)
+    monkeypatch.setattr(fused_loss, "rows_at_once", lambda vocabulary_size: chunk)
     hs = [torch.randn(n, 4, dtype=torch.double, requires_grad=True) for n in (7, 5)]
     table = torch.randn(9, 4, dtype=torch.double, requires_grad=True)
     bias = torch.randn(9, dtype=torch.double, requires_grad=True)
