@@ -19,6 +19,8 @@ TINY = [
 TRANSLATION = ["--share-all-embeddings"]
 CHECKOUT = {"PYTHONPATH": str(ROOT)}
 TEAFORN = ["--criterion", "teaforn_cross_entropy", "--label-smoothing", "0.1"]
+# Stock and ours draw other random numbers; without any they log the same.
+NO_DROPOUT = ["--dropout", "0", "--attention-dropout", "0"]
 
 
 def run(*command, cwd=None, stdin=None, env=None, fails=False):

@@ -8,7 +8,7 @@ from pathlib import Path
 import fairseq
 import pytest
 import torch
-from commands import PLUGIN, ROOT, TEAFORN, generate, run, train
+from commands import NO_DROPOUT, PLUGIN, ROOT, TEAFORN, generate, run, train
 from fairseq.models import ARCH_MODEL_REGISTRY
 
 STOCK = ["--arch", "transformer_tiny", "--criterion", "label_smoothed_cross_entropy"]
@@ -144,17 +144,17 @@ def as_stock_checkpoint(path, out):
 @pytest.mark.parametrize("option", ["--finetune-from-model", "--restore-file"])
 def test_stock_checkpoint_loads_into_the_twin(data, stock_checkpoint, tmp_path, option):
     load = [option, stock_checkpoint, *(FRESH if option == "--restore-file" else [])]
-    once = ["--max-update", "1", "--no-save", "--disable-validation", *load]
+    once = [*NO_DROPOUT, "--max-update", "1", "--no-save", "--disable-validation", *load]
     stock = train(data, tmp_path / "a", *STOCK, *once)
     twin = train(data, tmp_path / "b", "--criterion", "teaforn_cross_entropy", *once)
-    untrained = train(data, tmp_path / "c", *STOCK, *once[:4])
+    untrained = train(data, tmp_path / "c", *STOCK, *once[: -len(load)])
     first = [log["train_inner"][0]["nll_loss"] for log in (stock, twin, untrained)]
     assert first[1] == first[0] != first[2]
 
 
 def test_twin_checkpoint_loads_into_the_stock_architecture(data, trained, tmp_path):
     folder, log = trained
-    once = ["--max-update", "1", "--no-save", "--disable-validation"]
+    once = [*NO_DROPOUT, "--max-update", "1", "--no-save", "--disable-validation"]
     load = ["--finetune-from-model", folder / "checkpoint_last.pt"]
     stock = train(data, tmp_path / "a", *STOCK, *once, *load)
     twin = train(data, tmp_path / "b", *TEAFORN, *once, *load)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 import pytest
-from commands import PLUGIN, TEAFORN, TRANSLATION, export, generate, run, train
+from commands import NO_DROPOUT, PLUGIN, TEAFORN, TRANSLATION, export, generate, run, train
 
 from teaforn_fairseq.twins import PREFIX, UNSHARED_PREFIX
 
@@ -116,10 +116,16 @@ def to_stock(state):
 @pytest.mark.parametrize("option", ["--finetune-from-model", "--restore-file"])
 def test_a_stock_checkpoint_loads_into_the_twin(family, stock_checkpoint, tmp_path, option):
     train_one, _, _ = family
-    load = [*ONCE, option, stock_checkpoint, *(FRESH if option == "--restore-file" else [])]
+    load = [
+        *NO_DROPOUT,
+        *ONCE,
+        option,
+        stock_checkpoint,
+        *(FRESH if option == "--restore-file" else []),
+    ]
     stock = train_one(tmp_path / "a", *STOCK, *load, twin=False)
     twin = train_one(tmp_path / "b", *TEAFORN, *load)
-    untrained = train_one(tmp_path / "c", *TEAFORN, *ONCE)
+    untrained = train_one(tmp_path / "c", *TEAFORN, *NO_DROPOUT, *ONCE)
     first = [log["train_inner"][0]["nll_loss"] for log in (stock, twin, untrained)]
     assert first[1] == first[0] != first[2]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import BIN, CHECKOUT, PLUGIN, ROOT, TEAFORN, export, generate, run, train
+from commands import BIN, CHECKOUT, NO_DROPOUT, PLUGIN, ROOT, TEAFORN, export, generate, run, train
 
 STOCK = ["--arch", "transformer_tiny", "--criterion", "label_smoothed_cross_entropy"]
 EMBEDDINGS = [
@@ -82,7 +82,7 @@ def test_stock_fairseq_interactive_translates(data, exported):
 
 @pytest.mark.parametrize("option", ["--finetune-from-model", "--restore-file"])
 def test_stock_training_goes_on_from_it(data, last, exported, tmp_path, option):
-    once = ["--max-update", "1", "--no-save", "--disable-validation"]
+    once = [*NO_DROPOUT, "--max-update", "1", "--no-save", "--disable-validation"]
     stock = train(data, tmp_path / "a", *STOCK, *once, option, exported, user_dir=None)
     from_twin = ["--finetune-from-model", last]
     twin = train(data, tmp_path / "b", *TEAFORN, *once, *from_twin)
