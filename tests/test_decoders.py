@@ -154,7 +154,10 @@ def test_bart_keeps_its_features_and_classification_heads(pair, batch):
         model.register_classification_head("topic", num_classes=4)
         model.double().eval()
     for options in ({"features_only": True}, {"classification_head_name": "topic"}):
-        assert torch.equal(twin(**net_input, **options)[0], stock(**net_input, **options)[0])
+        expected = stock(**net_input, **options)[0]
+        # Before torch 2.5 attention makes NaN of the padding in front of these inputs.
+        exactly = {"rtol": 0, "atol": 0, "equal_nan": True}
+        torch.testing.assert_close(twin(**net_input, **options)[0], expected, **exactly)
     assert twin(**net_input, classification_head_name="topic")[0].shape == (3, 4)
 
 

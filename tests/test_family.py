@@ -7,6 +7,7 @@ import pytest
 import reference
 import torch
 from test_reference import assert_same, loss_and_gradients
+from versions import NEEDS_FUSED
 
 from teaforn_fairseq.plan import make_plan
 from teaforn_fairseq.presets import PRESETS, in_force
@@ -120,6 +121,7 @@ def test_options_given_by_hand_win_over_the_preset():
     assert all(make_plan(in_force(preset, {})) for preset in PRESETS)
 
 
+@NEEDS_FUSED
 def test_the_log_prints_what_is_in_force(teaforn, caplog):
     with caplog.at_level(logging.INFO):
         teaforn(None, teaforn_preset="teaforn-topk", teaforn_topk=7)

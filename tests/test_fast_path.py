@@ -13,6 +13,7 @@ import reference
 import torch
 from test_reference import assert_same, loss_and_gradients
 from torch.utils._python_dispatch import TorchDispatchMode
+from versions import LOSSES, NEEDS_FUSED
 
 from teaforn_fairseq import fused_loss, layers
 from teaforn_fairseq.layers import why_stock
@@ -68,7 +69,7 @@ def test_usual_options_are_accelerated(build):
         assert why_stock(model.decoder.layers) is why_stock(model.encoder.layers) is None
 
 
-@pytest.mark.parametrize("loss", ["fused", "plain"])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("left_pad_target", [False, True])
 @pytest.mark.parametrize("lengths", [((1, 1), (9, 2)), ((1, 6, 3), (1, 2, 12)), ((4,), (1,))])
 def test_padding_at_both_ends_and_single_tokens(
@@ -85,6 +86,7 @@ def test_padding_at_both_ends_and_single_tokens(
     assert_same(actual, expected)
 
 
+@NEEDS_FUSED
 @pytest.mark.parametrize("chunk", [1, 3, 512])
 @pytest.mark.parametrize("eps", [0.0, 0.1])
 def test_fused_loss_with_a_bias_in_any_chunks(monkeypatch, chunk, eps):
@@ -116,6 +118,7 @@ def test_fused_loss_with_a_bias_in_any_chunks(monkeypatch, chunk, eps):
         loss.backward()
 
 
+@NEEDS_FUSED
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_fused_loss_is_as_precise_as_the_plain_one(build, batch, teaforn, dtype):
     sample = batch((9, 5, 1, 7, 8, 6))
@@ -220,6 +223,7 @@ def many_words(task, monkeypatch):
     return len(words)
 
 
+@NEEDS_FUSED
 def test_no_logits_are_kept_and_recomputation_keeps_memory_flat(
     build, batch, teaforn, saved, many_words
 ):
@@ -348,6 +352,7 @@ def test_bad_options_are_refused_with_flag_rule_and_value(options, message):
         make_plan({**DEFAULTS, **options})
 
 
+@NEEDS_FUSED
 def test_fused_is_refused_and_auto_is_plain_on_an_older_torch(teaforn, monkeypatch, caplog):
     monkeypatch.delattr(torch.nn, "LinearCrossEntropyOptions")
     with pytest.raises(ValueError, match="^--teaforn-loss-impl: fused needs .* received fused"):

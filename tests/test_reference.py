@@ -3,6 +3,7 @@
 import pytest
 import reference
 import torch
+from versions import LOSSES
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -38,7 +39,7 @@ def assert_same(actual, expected):
         )
 
 
-@pytest.mark.parametrize("loss", ["fused", "plain"])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("eps", [0.0, 0.1])
 @pytest.mark.parametrize("n", WEIGHTS)
 @pytest.mark.parametrize("options", DECODERS.values(), ids=DECODERS)

@@ -82,6 +82,7 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         options = in_force(_text(teaforn_preset), given)
         self.plan = make_plan(options)
         self.fused = fused_loss.chosen(options["loss_impl"])
+        self.stock_loss = options["loss_impl"] == "plain"
         in_words = (f"--teaforn-{name.replace('_', '-')} {x}" for name, x in options.items())
         logger.info("in force: %s", " ".join(in_words))
         logger.info("loss by %s", "linear_cross_entropy" if self.fused else "logits")
@@ -121,7 +122,7 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         training = model.training
         unroll_settings, weights = self.plan.at(model.num_updates, training)
         teacher_forcing = unroll_settings.num_steps == 1 and not unroll_settings.free_running
-        if teacher_forcing and not (self.fused and reduce):
+        if teacher_forcing and self.stock_loss:
             loss, sample_size, log = super().forward(model, sample, reduce=reduce)
             per_step = {key: [log[key]] for key in PER_STEP_KEYS if key in log}
             return loss, sample_size, log | self._numbered(per_step)
