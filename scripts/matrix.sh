@@ -111,7 +111,7 @@ test_cell() {
     (cd "$ROOT" && PATH=$venv/bin:$PATH OMP_NUM_THREADS=1 \
         python -m pytest --numprocesses auto "${tests[@]}") \
         >"$log" 2>&1 || status=$?
-    result=$(tail -n 1 "$log" | tr -d '=|' | sed 's/^ *//; s/ *$//')
+    result=$(grep -E '[0-9]+ (passed|failed|error)' "$log" | tail -n 1 | tr -d '=|' | xargs) || true
     write_line "$cell" "| $(seen "$venv" "$distribution") | $(git -C "$ROOT" describe --always \
         --dirty) | $(date -u +%F) | ${TESTS//tests\/test_/} | ${result:-no result} |"
     note "$cell: $result (log: $log)"
