@@ -14,7 +14,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 from torch.nn.parallel import DistributedDataParallel
 
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # the stock encoder attention is float32 inside
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # under FSDP the stock encoder attention, float32 inside
 # Options of the model, then of the criterion.
 WAYS = {
     "one step": ({}, {"n": 1}),
