@@ -52,9 +52,10 @@ check_cell() {
         die "CELL: needs python${1%%/*} in PATH for $1. Install it, or choose other cells."
 }
 
-# constraints FILE: the tested set without what belongs to torch, which each torch pins itself.
+# constraints FILE: the tested set without what torch and fairseq-fixed pin themselves.
 constraints() {
-    grep -Ev '^(torch|torchaudio|sympy|networkx|setuptools)==' "$ROOT/constraints.txt" >"$1"
+    local free='torch|torchaudio|sympy|networkx|setuptools|hydra-core|omegaconf'
+    grep -Ev "^($free)==" "$ROOT/constraints.txt" >"$1"
 }
 
 install_cell() {
