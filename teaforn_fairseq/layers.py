@@ -181,7 +181,9 @@ def _attend(
     """Queries (B, H, T, D) over keys and values (B, H, S, D), to the real tokens (n, C)."""
     rate = _rate(attention.dropout_module)
     y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate, is_causal=causal)
-    return attention.out_proj(slots.unrows(y.transpose(1, 2).flatten(2)))
+    # Padding goes through the projection, so that what attention keeps for its backward pass
+    # serves this product too, without a copy.
+    return slots.unrows(attention.out_proj(y.transpose(1, 2).flatten(2)))
 
 
 def _feed_forward(layer: nn.Module, x: Tensor) -> Tensor:
