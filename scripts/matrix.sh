@@ -70,8 +70,8 @@ install_cell() {
     run "$venv/bin/python" -m pip install --quiet --no-deps --force-reinstall "$ROOT"
 }
 
-# seen VENV: Python, fairseq, torch and plugin as they are there, as columns of the table.
-seen() {
+# versions VENV DISTRIBUTION: Python, fairseq and torch as they are there, as columns of the table.
+versions() {
     "$1/bin/python" - "$2" <<'PYTHON'
 import platform, sys
 from importlib.metadata import version
@@ -99,7 +99,7 @@ write_line() {
 }
 
 test_cell() {
-    local cell=$1 python distribution torch venv pins log result status=0
+    local cell=$1 python distribution torch venv pins log seen result status=0
     IFS=/ read -r python distribution torch <<<"$cell"
     venv=$OUT/${cell//\//-}
     pins=$OUT/constraints.txt log=$venv.log
@@ -113,13 +113,15 @@ test_cell() {
         python -m pytest --numprocesses auto "${tests[@]}") \
         >"$log" 2>&1 || status=$?
     result=$(grep -E '[0-9]+ (passed|failed|error)' "$log" | tail -n 1 | tr -d '=|' | xargs) || true
-    write_line "$cell" "| $(seen "$venv" "$distribution") | $(git -C "$ROOT" describe --always \
-        --dirty) | $(date -u +%F) | ${TESTS//tests\/test_/} | ${result:-no result} |"
+    seen="$(versions "$venv" "$distribution") | $plugin | $(date -u +%F)"
+    write_line "$cell" "| $seen | ${TESTS//tests\/test_/} | ${result:-no result} |"
     note "$cell: $result (log: $log)"
     return "$status"
 }
 
 dry_run='' failed=()
+# Now, as the table that is written belongs to the checkout.
+plugin=$(git -C "$ROOT" describe --always --dirty)
 while [[ ${1:-} == -* ]]; do
     case $1 in
         -h | --help) usage && exit ;;
