@@ -5,6 +5,9 @@ from importlib.metadata import version
 from statistics import fmean
 
 from sacrebleu.metrics import BLEU
+from sacrebleu.significance import PairedTest
+
+SAMPLES = 1000
 
 
 class Metric:
@@ -39,6 +42,23 @@ class SacreBLEU(Metric):
             signature.update("lang", pair)
         self.signature = f"sacreBLEU {signature}"
         return {"bleu": score}
+
+    def p_values(self, systems: list[list[str]], references: list[str]) -> list[float]:
+        """How likely each system's distance from the first is, if both were equally good.
+
+        By sacreBLEU's paired bootstrap over the sentences, SAMPLES times. It knows one training of
+        each system, and nothing of how much another seed would change.
+
+        Args:
+            systems: hypotheses of each, the baseline's first.
+            references: as many sentences in the same order.
+
+        Returns:
+            p of all systems but the first.
+        """
+        named = [(str(number), hypotheses) for number, hypotheses in enumerate(systems)]
+        _, results = PairedTest(named, {"BLEU": self.bleu}, [references], "bs", SAMPLES)()
+        return [result.p_value for result in results["BLEU"][1:]]
 
 
 class TokenisedBLEU(Metric):

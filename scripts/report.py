@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from metrics import METRICS, Metric
+from metrics import METRICS, SAMPLES, Metric, SacreBLEU
 
 
 def main() -> None:
@@ -21,6 +21,7 @@ def main() -> None:
     try:
         reference = read_lines(args.reference)
         rows = [score_run(*run, args.beams, reference, metrics) for run in args.run]
+        add_p_values(rows, args.run, args.beams, reference, metrics)
     except (ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from error
     print("\n\n".join(table(rows, args.beams, metric) for metric in metrics))
@@ -87,6 +88,24 @@ def score_run(
     return {"system": name, "updates": updates, "training_seconds": seconds, **scores}
 
 
+def add_p_values(
+    rows: list[dict[str, Any]],
+    runs: list[list[str]],
+    beams: list[int],
+    reference: list[str],
+    metrics: list[Metric],
+) -> None:
+    """Give the rows of all runs but the first ``p_value`` by beam, where sacreBLEU is asked for."""
+    bleu = next((metric for metric in metrics if isinstance(metric, SacreBLEU)), None)
+    if bleu is None or len(runs) == 1:
+        return
+    for beam in beams:
+        files = [Path(folder) / f"beam{beam}.txt" for _, folder in runs]
+        systems = [read_hypotheses(file, len(reference)) for file in files]
+        for row, p in zip(rows[1:], bleu.p_values(systems, reference), strict=True):
+            row.setdefault("p_value", {})[beam] = round(p, 4)
+
+
 def training(checkpoint: Path) -> tuple[float, int]:
     """Seconds and updates that fairseq counted, over all resumptions."""
     torch.serialization.add_safe_globals([argparse.Namespace])
@@ -138,7 +157,20 @@ def table(rows: list[dict[str, Any]], beams: list[int], metric: Metric) -> str:
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
         for row in [heads, *cells]
     ]
-    return "\n".join([*lines, metric.signature])
+    return "\n".join([*lines, metric.signature, *significance(rows, metric)])
+
+
+def significance(rows: list[dict[str, Any]], metric: Metric) -> list[str]:
+    """A line for each row that has ``p_value``, below the table that it belongs to."""
+    if not isinstance(metric, SacreBLEU):
+        return []
+    return [
+        f"{row['system']} against {rows[0]['system']}: "
+        + ", ".join(f"p = {p:.3f} (beam {beam})" for beam, p in row["p_value"].items())
+        + f", paired bootstrap, {SAMPLES} samples"
+        for row in rows
+        if "p_value" in row
+    ]
 
 
 if __name__ == "__main__":

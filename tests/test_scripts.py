@@ -1,10 +1,12 @@
 """The small scripts: what they write and what they refuse. The recipes have test_recipes.py."""
 
+import json
 import os
 import re
 from pathlib import Path
 
 import pytest
+import torch
 from commands import ROOT, run
 
 
@@ -87,6 +89,41 @@ def test_report_refuses_missing_hypotheses(tmp_path):
     )
     assert f"error: {run_folder}/beam1.txt: 1 hypotheses for 2 references." in out
     assert not (tmp_path / "report.json").exists()
+
+
+def write_run(folder, hypotheses):
+    """A finished run as report.py reads it."""
+    folder.mkdir()
+    printed = "".join(f"D-{i}\t-0.1\t{line}\n" for i, line in enumerate(hypotheses))
+    (folder / "beam4.txt").write_text(printed)
+    state = {"previous_training_time": 1.0}, [{"num_updates": 2}]
+    names = "extra_state", "optimizer_history"
+    torch.save(dict(zip(names, state, strict=True)), folder / "checkpoint_last.pt")
+    (folder / "plain.txt").write_text("\n".join(hypotheses) + "\n")
+
+
+def test_report_gives_the_significance_that_sacrebleu_gives(tmp_path):
+    reference = [f"{i} days after the {i}th of May, at {i % 12} o'clock" for i in range(1, 41)]
+    first = [line.replace("after", "behind") if i % 3 else line for i, line in enumerate(reference)]
+    second = [line.replace("of", "in") if i % 2 else line for i, line in enumerate(reference)]
+    (tmp_path / "reference").write_text("\n".join(reference) + "\n")
+    for name, hypotheses in (("a", first), ("b", second)):
+        write_run(tmp_path / name, hypotheses)
+    out = run(
+        *("python", ROOT / "scripts/report.py", "--reference", tmp_path / "reference"),
+        *("--beams", "4", "--json", tmp_path / "report.json"),
+        *("--run", "first", tmp_path / "a", "--run", "second", tmp_path / "b"),
+    )
+    plain = [tmp_path / name / "plain.txt" for name in "ab"]
+    wanted = run(
+        *("sacrebleu", tmp_path / "reference", "--input", *plain),
+        *("--paired-bs", "--format", "json", "--quiet"),
+    )
+    p = json.loads(wanted[wanted.index("[\n") :])[1]["BLEU"]["p_value"]
+    assert 0 < p < 1
+    assert f"second against first: p = {p:.3f} (beam 4), paired bootstrap" in out
+    rows = json.loads((tmp_path / "report.json").read_text())["runs"]
+    assert rows[1]["p_value"] == {"4": round(p, 4)} and "p_value" not in rows[0]
 
 
 @pytest.mark.parametrize(
