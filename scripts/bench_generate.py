@@ -81,14 +81,9 @@ def make_parser() -> argparse.ArgumentParser:
         default=32,
         help="tokens of each hypothesis, without the end (default: %(default)s)",
     )
-    measured.add_argument(
-        "--rounds",
-        type=shapes.positive,
-        default=7,
-        help="that count, after one that does not (default: %(default)s)",
-    )
+    shapes.add_rounds(measured)
     files = parser.add_argument_group("files")
-    files.add_argument("--json", type=Path, metavar="FILE", help="write all results here as well")
+    output.add_json(files)
     return parser
 
 

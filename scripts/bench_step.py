@@ -68,12 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="N from 1 to 8 with and without recomputation, vocabularies from 4,000 to 64,000 or"
         " longest sentences from 16 to 256, for N from 1 to 3 unless --systems is given",
     )
-    measured.add_argument(
-        "--rounds",
-        type=shapes.positive,
-        default=7,
-        help="that count, after one that does not (default: %(default)s)",
-    )
+    shapes.add_rounds(measured)
     measured.add_argument(
         "--memory",
         action=argparse.BooleanOptionalAction,
@@ -86,7 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     measured.add_argument("--peak-of", metavar="SYSTEM", help=argparse.SUPPRESS)
     files = parser.add_argument_group("files")
-    files.add_argument("--json", type=Path, metavar="FILE", help="write all results here as well")
+    output.add_json(files)
     files.add_argument(
         "--plot",
         type=Path,
@@ -132,6 +127,9 @@ def check_outputs(args: argparse.Namespace) -> None:
         raise ValueError("--from: is for --plot, which is missing. Add --plot FILE.")
     if args.results and args.json:
         raise ValueError(f"--json: nothing is measured with --from; received {args.json}.")
+    for flag in ("systems", "sweep"):
+        if args.results and getattr(args, flag):
+            raise ValueError(f"--{flag}: nothing is measured with --from. Leave one of them out.")
 
 
 def measure_all(args: argparse.Namespace, setup: Setup) -> dict[str, Any]:

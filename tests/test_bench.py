@@ -183,6 +183,7 @@ def test_an_unknown_system_is_refused_with_the_choices(monkeypatch, capsys, name
         (["--from", "a.json"], "--from: is for --plot, which is missing."),
         (["--plot", "a.txt"], "--plot: must end in .png, .svg, .pdf; received a.txt."),
         (["--plot", "a.png", "--sweep", "length"], "--plot: draws cost against N only"),
+        (["--plot", "a.png", "--from", "a", "--systems", "n1"], "--systems: nothing is measured"),
         (["--plot", "a.png", "--from", "none"], "--from: must be files that bench_step.py wrote"),
     ],
     ids=lambda x: "" if isinstance(x, str) else " ".join(x),

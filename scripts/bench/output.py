@@ -1,5 +1,6 @@
 """Tables and files that the benchmarks write."""
 
+import argparse
 import json
 import os
 from pathlib import Path
@@ -13,6 +14,11 @@ def table(heads: list[str], rows: list[list[str]]) -> str:
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
         for row in [heads, *rows]
     )
+
+
+def add_json(group: argparse._ArgumentGroup) -> None:
+    """Declare ``--json``."""
+    group.add_argument("--json", type=Path, metavar="FILE", help="write all results here as well")
 
 
 def require_folder(flag: str, path: Path | None) -> None:

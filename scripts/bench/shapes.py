@@ -90,6 +90,16 @@ def add_options(parser: argparse.ArgumentParser, *, tokens: int, dropout: bool =
     machine.add_argument("--threads", type=positive, help="(default: as many as PyTorch takes)")
 
 
+def add_rounds(group: argparse._ArgumentGroup) -> None:
+    """Declare ``--rounds``."""
+    group.add_argument(
+        "--rounds",
+        type=positive,
+        default=7,
+        help="that count, after one that does not (default: %(default)s)",
+    )
+
+
 def setup_of(args: argparse.Namespace, default_threads: int) -> Setup:
     """Read the options.
 
