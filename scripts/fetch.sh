@@ -92,7 +92,7 @@ trust_first() {
     if [[ ! -e $record ]]; then
         echo "note: nobody has published a check sum of $2. It is whole; its sum, $found, is" \
             "recorded in $record, and a later download is held against it."
-        echo "$found  $2" >"$record"
+        run_to "$record" echo "$found  $2"
     elif [[ $(<"$record") != "$found  $2" ]]; then
         printf 'error: %s: differs from the one fetched first, whose sum is in %s.\n' \
             "$2" "$record" >&2

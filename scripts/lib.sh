@@ -87,7 +87,7 @@ same_settings() {
     [[ -n $DRY_RUN ]] && return
     if [[ ! -e $1 ]]; then
         mkdir -p "$(dirname "$1")"
-        echo "$2" >"$1"
+        run_to "$1" echo "$2"
     elif [[ $(<"$1") != "$2" ]]; then
         die "$(dirname "$1") holds results of other settings. There: $(<"$1"). Now: $2." \
             "Choose another OUT, or remove that folder."

@@ -5,11 +5,11 @@ printed it. Nothing is scored unless every sentence of the reference has its hyp
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from bench.output import write_json
 from metrics import METRICS, SAMPLES, Metric, SacreBLEU
 
 
@@ -28,7 +28,10 @@ def main() -> None:
     if args.json:
         signatures = {metric.name: metric.signature for metric in metrics}
         result = {"signatures": signatures, "sentences": len(reference), "runs": rows}
-        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        try:
+            write_json(args.json, result)
+        except OSError as error:
+            raise SystemExit(f"error: --json: {error}") from error
 
 
 def parse_args() -> argparse.Namespace:

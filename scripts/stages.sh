@@ -65,13 +65,15 @@ train() {
     # A training that was killed between its last checkpoint and its mark, or ran elsewhere.
     if [[ -z $DRY_RUN && -e $dir/checkpoint_last.pt ]] &&
         (($(updates_of "$dir/checkpoint_last.pt") >= max_update)); then
-        echo "$max_update" >"$dir/trained"
+        run_to "$dir/trained" echo "$max_update"
         return
     fi
     note "training $dir"
     run fairseq-train "$bin" --user-dir "$PLUGIN" --save-dir "$dir" --max-update "$max_update" \
-        --required-batch-size-multiple 1 ${MACHINE[@]+"${MACHINE[@]}"} "$@"
-    [[ -n $DRY_RUN ]] || echo "$max_update" >"$dir/trained"
+        --required-batch-size-multiple 1 ${MACHINE[@]+"${MACHINE[@]}"} "$@" ||
+        die "training stopped, for the reason above. What it saved in $dir is whole: run again and" \
+            "it goes on from there."
+    [[ -n $DRY_RUN ]] || run_to "$dir/trained" echo "$max_update"
 }
 
 updates_of() {

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -14,13 +15,13 @@ CHUNK = 1000  # lines that a process takes at a time
 def main() -> None:
     """Run the chosen subcommand."""
     args = parse_args()
-    if args.command == "learn":
-        learn(args.input, args.model, args.vocab_size, num_sentences=args.sentences)
-    else:
-        try:
+    try:
+        if args.command == "learn":
+            learn(args.input, args.model, args.vocab_size, num_sentences=args.sentences)
+        else:
             encode(args)
-        except OSError as error:
-            raise SystemExit(f"error: {error}") from error
+    except OSError as error:
+        raise SystemExit(f"error: {error}") from error
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,12 +56,14 @@ def learn(inputs: list[Path], model: Path, vocab_size: int, *, num_sentences: in
 
     Raises:
         SystemExit: the text cannot yield a vocabulary of this size.
+        OSError: the file cannot be written.
     """
     sentencepiece.set_random_generator_seed(1)
+    learned = BytesIO()  # its own writer does not notice a full disk
     try:
         sentencepiece.SentencePieceTrainer.train(
             input=[str(path) for path in inputs],
-            model_prefix=str(model.with_suffix("")),
+            model_writer=learned,
             model_type="bpe",
             vocab_size=vocab_size,
             character_coverage=1.0,
@@ -71,19 +74,27 @@ def learn(inputs: list[Path], model: Path, vocab_size: int, *, num_sentences: in
         raise SystemExit(
             f"error: --vocab-size: cannot learn {vocab_size} subwords: {error}"
         ) from error
+    model.write_bytes(learned.getvalue())
 
 
 def encode(args: argparse.Namespace) -> None:
     """Split files line by line, or standard input onto standard output.
 
     Raises:
-        SystemExit: a file is not there.
+        SystemExit: a file is not there, or is not a model.
+        OSError: a file cannot be read or written.
     """
     for option in ("model", "gpt2_encoder_json", "gpt2_vocab_bpe"):
         path = getattr(args, option)
         if path and not path.is_file():
             raise SystemExit(f"error: --{option.replace('_', '-')}: no such file: {path}")
     sources = (args.model, args.gpt2_encoder_json, args.gpt2_vocab_bpe)
+    try:
+        load(*sources)  # a pool would start workers without end that cannot
+    except (RuntimeError, ValueError) as error:
+        raise SystemExit(
+            f"error: the model cannot be read: {error}. Remove it and learn again."
+        ) from error
     with Pool(args.workers, initializer=load, initargs=sources) as pool:
         for path in args.input or [None]:
             read = path or sys.stdin.fileno()

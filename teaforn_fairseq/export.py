@@ -166,7 +166,7 @@ def save(state: dict, path: Path) -> None:
         torch.save(state, path)
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
-        raise OSError(f"OUT: could not be written: {reason}") from error
+        raise OSError(f"OUT: could not be written: is the disk full? ({reason})") from error
 
 
 def put_in_place(made: Path, out: Path) -> None:

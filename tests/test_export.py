@@ -267,7 +267,7 @@ def test_a_failed_write_leaves_everything_as_it_was(last, tmp_path):
     out.write_text("mine")
     script = 'ulimit -f 100; exec python -m teaforn_fairseq.export --force "$@"'  # 100 KiB a file
     printed = run("bash", "-c", script, "bash", last, out, env=CHECKOUT, fails=True)
-    assert "error: OUT: could not be written: " in printed
+    assert "error: OUT: could not be written: is the disk full?" in printed
     assert "Traceback" not in printed
     assert out.read_text() == "mine"
     assert os.listdir(tmp_path) == ["out.pt"]

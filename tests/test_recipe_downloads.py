@@ -149,51 +149,6 @@ def test_a_bad_local_folder_is_refused(settings, broken, tmp_path, damage, messa
     assert message in out and not (tmp_path / "out/raw").exists()
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 256 KB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a small file system")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-def fill(disk):
-    """Leave one block of 4 KB on it."""
-    (disk / "ballast").write_bytes(b"")
-    (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - 4096))
-
-
-def test_a_full_disk_is_told_and_a_second_run_finishes(settings, archives, mirror, small_disk):
-    settings["OUT"] = str(small_disk / "out")
-    told = {
-        "download": "is the disk full? Free some space and run again: it goes on where it stopped"
-    }
-    for stage in ("download", "extract", "clean"):
-        fill(small_disk)
-        out = fetch(settings, mirror, stages=[stage], fails=True)
-        assert told.get(stage, "error: [Errno 28] No space left on device") in out
-        (small_disk / "ballast").unlink()
-        fetch(settings, mirror, stages=[stage])
-    for path in (small_disk / "out/download").iterdir():
-        assert path.read_bytes() == (archives / path.name).read_bytes()
-    assert len(lines(small_disk / "out/clean/train.de")) == 300
-    assert not left_over(small_disk)
-
-
-def test_too_small_a_disk_is_told_before_work(settings, small_disk):
-    settings |= {"OUT": str(small_disk / "out"), "CHECK_DISK": "1", "MAX_UPDATE": ""}
-    out = recipe("wmt14_en_fr", env=settings, fails=True)
-    assert out.endswith(
-        f"error: OUT={small_disk}/out: the stage download needs 6.7 GB of disk; free are 0.0 GB."
-        " Free some, choose another OUT, or set CHECK_DISK=0 to go on all the same.\n"
-    )
-    assert not list(small_disk.iterdir())
-
-
 SHARED = ROOT.parent / "shared/data/multi30k"
 
 

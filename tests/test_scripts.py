@@ -91,6 +91,17 @@ def test_report_refuses_missing_hypotheses(tmp_path):
     assert not (tmp_path / "report.json").exists()
 
 
+def test_subwords_refuse_a_model_that_was_cut_off(tmp_path):
+    (tmp_path / "spm.model").write_bytes(b"\n\x0e\n\x05<unk>")
+    (tmp_path / "text").write_text("one two\n")
+    out = run(
+        *("python", ROOT / "scripts/subwords.py", "encode", "--model", tmp_path / "spm.model"),
+        *("--input", tmp_path / "text", "--out", tmp_path / "out"),
+        fails=True,
+    )
+    assert out.startswith("error: the model cannot be read: ")
+
+
 def write_run(folder, hypotheses):
     """A finished run as report.py reads it."""
     folder.mkdir()
