@@ -69,6 +69,12 @@ find_python() {
 # setup_venv EXTRAS: a virtual environment with the tested set, made or brought up to date.
 setup_venv() {
     local python stamp wanted
+    if [[ $VENV == none ]]; then
+        command -v fairseq-train >/dev/null ||
+            die "VENV=none: takes the active environment as it is, and that has no fairseq-train in" \
+                "PATH. Install fairseq into it, or leave VENV out."
+        return
+    fi
     python=$(find_python) || exit 1
     stamp=$VENV/installed-$1
     wanted=$(cd "$ROOT" && cat setup.py pyproject.toml constraints.txt teaforn_fairseq/*.py \

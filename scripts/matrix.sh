@@ -99,7 +99,7 @@ write_line() {
 }
 
 test_cell() {
-    local cell=$1 python distribution torch venv pins log seen result status=0
+    local cell=$1 python distribution torch venv pins log installed seen result status=0
     IFS=/ read -r python distribution torch <<<"$cell"
     venv=$OUT/${cell//\//-}
     pins=$OUT/constraints.txt log=$venv.log
@@ -109,10 +109,14 @@ test_cell() {
         run env "PATH=$venv/bin:$PATH" python -m pytest --numprocesses auto "${tests[@]}"
         return
     fi
+    installed=$("$venv/bin/python" -m pip freeze)
     (cd "$ROOT" && PATH=$venv/bin:$PATH OMP_NUM_THREADS=1 \
         python -m pytest --numprocesses auto "${tests[@]}") \
         >"$log" 2>&1 || status=$?
     result=$(grep -E '[0-9]+ (passed|failed|error)' "$log" | tail -n 1 | tr -d '=|' | xargs) || true
+    if [[ $("$venv/bin/python" -m pip freeze) != "$installed" ]]; then
+        status=1 result="not valid: the tests changed what is installed"
+    fi
     seen="$(versions "$venv" "$distribution") | $plugin | $(date -u +%F)"
     write_line "$cell" "| $seen | ${TESTS//tests\/test_/} | ${result:-no result} |"
     note "$cell: $result (log: $log)"

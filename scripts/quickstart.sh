@@ -20,7 +20,7 @@ Environment (defaults):
   MAX_UPDATE=1000       updates of each training
   MAX_TOKENS=2000       tokens of a batch
   PYTHON=python3        Python 3.11 or 3.12 for the virtual environment
-  VENV=.venv            the virtual environment
+  VENV=.venv            the virtual environment; none: the active one as it is
 Further arguments are passed on to both fairseq-train runs.
 TEXT
 }

@@ -25,7 +25,8 @@ TEXT
     [[ -z ${DATASET:-} ]] && return
     printf '\nSettings of %s (environment, with their present values):\n' "$DATASET"
     printf '%s\n' "${SETTINGS[@]}"
-    echo "  PYTHON=python3   Python 3.11 or 3.12 for the virtual environment VENV=.venv"
+    echo "  PYTHON=python3   Python 3.11 or 3.12 for the virtual environment VENV=.venv;"
+    echo "                   VENV=none takes the active environment as it is"
 }
 
 dataset_names() {

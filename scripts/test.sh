@@ -12,7 +12,7 @@ real fairseq command lines included; some minutes. Safe to run again.
 
 Environment (defaults):
   PYTHON=python3   Python 3.11 or 3.12 for the virtual environment
-  VENV=.venv       the virtual environment
+  VENV=.venv       the virtual environment; none: the active one as it is
   OMP_NUM_THREADS=1   threads of each of the test processes, one for each core
 TEXT
 }
