@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 from teaforn_fairseq.table import look_up
 
@@ -145,6 +146,7 @@ class _NLL(torch.autograd.Function):
             inputs = [x if x is None else x.requires_grad_(learns) for x in inputs]
             with torch.enable_grad():
                 one = _linear_cross_entropy(inputs[0], y, inputs[1:], padding_idx, "sum")
+            _without_zeros(one)
             nll.append(one.detach())
             if not learns:
                 grads.append(torch.zeros_like(h) if any(ctx.needs_input_grad) else None)
@@ -154,6 +156,7 @@ class _NLL(torch.autograd.Function):
             grads.append(grad)
             # One sum for all steps rather than a (V, C) gradient kept for each.
             total = own if total is None else [a.add_(b) for a, b in zip(total, own, strict=True)]
+            del own  # not to live beside the next step's
         ctx.has_bias = bias is not None
         ctx.save_for_backward(*(total or []), *grads)
         nll = torch.stack(nll)
@@ -166,6 +169,15 @@ class _NLL(torch.autograd.Function):
         table, *rest = (x.mul_(grad) for x in ctx.saved_tensors)
         bias = rest.pop(0) if ctx.has_bias else None
         return table, bias, None, None, None, *rest
+
+
+def _without_zeros(loss: Tensor) -> None:
+    """Spare the backward pass of ``linear_cross_entropy`` a (V, C) block of zeros.
+
+    Autograd fills them in for its further results, the gradients, which nobody differentiates.
+    """
+    if isinstance(loss.grad_fn, FunctionCtx):
+        loss.grad_fn.set_materialize_grads(False)
 
 
 def _linear_cross_entropy(
