@@ -2,7 +2,7 @@
 
 The same arithmetic as the stock layers', for the options that most models use: keys and values
 of the encoder's output are made once for all unroll steps, attention never forms its weights, and
-padding is neither projected nor normalised. Layers with any other option are run by their own
+padding is projected by attention's output alone (:func:`_attend`). Layers with any other option are run by their own
 ``forward`` (:func:`why_stock`).
 
 Joining projections into one matrix product was tried and left out: it saved 1 % of a step on a
