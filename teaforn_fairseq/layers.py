@@ -2,8 +2,8 @@
 
 The same arithmetic as the stock layers', for the options that most models use: keys and values
 of the encoder's output are made once for all unroll steps, attention never forms its weights, and
-padding is projected by attention's output alone (:func:`_attend`). Layers with any other option are run by their own
-``forward`` (:func:`why_stock`).
+padding is projected by attention's output alone (:func:`_attend`). Layers with any other option
+are run by their own ``forward`` (:func:`why_stock`).
 
 Joining projections into one matrix product was tried and left out: it saved 1 % of a step on a
 CPU and kept a copy of every joined weight for the backward pass.

@@ -1,8 +1,9 @@
 """Real tokens alone, one after another, and the way back to one row a sentence.
 
-What works token by token (embedding, projections but that of attention's output, feed-forward layers, norms, the loss) runs on
-the n real tokens of a batch; padding costs nothing there. Attention needs rows: they are aligned
-left, so that a causal mask is all the mask that they need, whichever side was padded.
+What works token by token (embedding, projections but that of attention's output, feed-forward
+layers, norms, the loss) runs on the n real tokens of a batch; padding costs nothing there.
+Attention needs rows: they are aligned left, so that a causal mask is all the mask that they need,
+whichever side was padded.
 
     batch      w1 w2 w3      packed   w1 w2 w3 v1 v2      rows   w1 w2 w3
                -  v1 v2                                          v1 v2 0
