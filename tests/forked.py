@@ -18,8 +18,8 @@ CONTEXT.set_forkserver_preload(["fairseq_cli.train", "teaforn_fairseq", "torch._
 class Training:
     """A running fairseq-train, which ``kill`` ends by SIGKILL."""
 
-    def __init__(self, data, save_dir, *options, log):
-        words = [data, "--user-dir", PLUGIN, *TWIN, "--save-dir", save_dir, *TINY, *TRANSLATION]
+    def __init__(self, data, save_dir, *options, log, task=(*TWIN, *TRANSLATION)):
+        words = [data, "--user-dir", PLUGIN, *task, "--save-dir", save_dir, *TINY]
         self.log = Path(log)
         self.process = CONTEXT.Process(
             target=_command, args=([str(word) for word in [*words, *options]], str(log))
