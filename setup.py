@@ -23,7 +23,7 @@ setup(
         "sacrebleu>=2.3,<3",
         "sentencepiece>=0.2,<0.3",
     ],
-    entry_points={"console_scripts": ["teaforn-export = teaforn_fairseq.export:main"]},
+    entry_points={"console_scripts": ["teaforn-export = teaforn_fairseq.export.command:main"]},
     extras_require={
         "bench": ["matplotlib>=3.8,<4"],
         "demo": ["Babel>=2.14,<3", "num2words>=0.5.13,<0.6"],

@@ -37,7 +37,7 @@ from fairseq.models import BaseFairseqModel
 from fairseq.sequence_generator import SequenceGenerator
 from fairseq.tasks.translation import TranslationTask
 
-from teaforn_fairseq.export import export
+from teaforn_fairseq.export.command import export
 
 Hypotheses = list[list[tuple[list[int], float]]]
 HEADS = ["system", "20 %", "median", "80 %", "seconds", "hypotheses"]

@@ -5,7 +5,7 @@ architectures and the task ``teaforn_translation``, has fairseq read checkpoints
 safe loader alone, and makes resuming exact.
 """
 
-from teaforn_fairseq import exact_resume, safe_loading  # noqa: F401
+from teaforn_fairseq import fairseq_fixes
 from teaforn_fairseq.criterions import teaforn_cross_entropy  # noqa: F401
 from teaforn_fairseq.models import (  # noqa: F401
     teaforn_bart,
@@ -14,3 +14,5 @@ from teaforn_fairseq.models import (  # noqa: F401
     teaforn_transformer_lm,
 )
 from teaforn_fairseq.tasks import teaforn_translation  # noqa: F401
+
+fairseq_fixes.apply()

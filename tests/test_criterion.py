@@ -8,10 +8,10 @@ import pytest
 import torch
 from fairseq.logging import metrics
 
+from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
 from teaforn_fairseq.criterions.teaforn_cross_entropy import TeaForNCrossEntropyCriterion
-from teaforn_fairseq.options import TeaForNCrossEntropyCriterionConfig
-from teaforn_fairseq.plan import make_plan
-from teaforn_fairseq.presets import DEFAULTS
+from teaforn_fairseq.unroll.plan import make_plan
+from teaforn_fairseq.unroll.presets import DEFAULTS
 
 
 def reduced(logs):

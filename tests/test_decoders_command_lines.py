@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 from commands import NO_DROPOUT, PLUGIN, TEAFORN, TRANSLATION, export, generate, run, train
 
-from teaforn_fairseq.twins import PREFIX, UNSHARED_PREFIX
+from teaforn_fairseq.models.twins import PREFIX, UNSHARED_PREFIX
 
 WIDTHS = [
     *("--encoder-layers", "1", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "32"),

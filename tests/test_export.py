@@ -274,7 +274,7 @@ def test_a_failed_write_leaves_everything_as_it_was(last, tmp_path):
 
 
 def test_the_console_script_is_installed_with_the_package():
-    assert "teaforn-export = teaforn_fairseq.export:main" in (ROOT / "setup.py").read_text()
+    assert "teaforn-export = teaforn_fairseq.export.command:main" in (ROOT / "setup.py").read_text()
     if not (BIN / "teaforn-export").exists():
         pytest.skip("teaforn_fairseq is not installed (pip install .)")
     assert "usage: teaforn-export " in run("teaforn-export", "--help")

@@ -8,8 +8,8 @@ import torch
 
 from teaforn_fairseq.decoders.transformer import TransformerAdapter
 from teaforn_fairseq.feedbacks.hidden import Hidden
-from teaforn_fairseq.slots import Slots
-from teaforn_fairseq.unroll import UnrollSettings, unroll
+from teaforn_fairseq.packed.slots import Slots
+from teaforn_fairseq.unroll.steps import UnrollSettings, unroll
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 

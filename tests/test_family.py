@@ -9,8 +9,8 @@ import torch
 from test_reference import assert_same, loss_and_gradients
 from versions import NEEDS_FUSED
 
-from teaforn_fairseq.plan import make_plan
-from teaforn_fairseq.presets import PRESETS, in_force
+from teaforn_fairseq.unroll.plan import make_plan
+from teaforn_fairseq.unroll.presets import PRESETS, in_force
 
 
 @pytest.mark.parametrize(

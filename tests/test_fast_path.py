@@ -14,8 +14,9 @@ from test_reference import assert_same, loss_and_gradients
 from torch.utils._python_dispatch import TorchDispatchMode
 from versions import LOSSES, NEEDS_FUSED
 
-from teaforn_fairseq import fused_loss, layers
-from teaforn_fairseq.layers import why_stock
+from teaforn_fairseq.loss import fused as fused_loss
+from teaforn_fairseq.packed import transformer_layers as layers
+from teaforn_fairseq.packed.transformer_layers import why_stock
 
 WEIGHTS = (1, 0.5, 0.25)
 FALLBACKS = {

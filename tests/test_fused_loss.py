@@ -6,7 +6,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from versions import NEEDS_FUSED
 
-from teaforn_fairseq.fused_loss import fused_loss
+from teaforn_fairseq.loss.fused import fused_loss
 
 VOCABULARY, WIDTH, TOKENS = 500, 64, 20
 

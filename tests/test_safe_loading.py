@@ -11,7 +11,7 @@ from commands import PLUGIN, TEAFORN, TWIN, run
 from fairseq import checkpoint_utils
 from forked import Training
 
-from teaforn_fairseq.export import main as export
+from teaforn_fairseq.export.command import main as export
 
 FRESH = ["--reset-optimizer", "--reset-dataloader", "--reset-meters", "--reset-lr-scheduler"]
 WRITTEN = "must be a checkpoint written by fairseq-train; received a file that PyTorch's safe"

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from teaforn_fairseq.schedule import parse_schedule
+from teaforn_fairseq.unroll.schedule import parse_schedule
 
 
 def test_a_single_value_holds_throughout():

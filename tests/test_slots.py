@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from teaforn_fairseq.slots import Slots
-from teaforn_fairseq.table import look_up
+from teaforn_fairseq.packed.shared_table import look_up
+from teaforn_fairseq.packed.slots import Slots
 
 TOKENS = torch.tensor([[2, 5, 6, 1], [1, 1, 2, 7], [3, 4, 5, 6]])  # 1 is padding, on either side
 VALUES = 10 * torch.arange(12.0).view(3, 4)

@@ -7,7 +7,7 @@ import pytest
 import sacrebleu
 from commands import PLUGIN, ROOT, TEAFORN, generate, run, train
 
-from teaforn_fairseq.validation_options import parse_beams
+from teaforn_fairseq.tasks.bleu_options import parse_beams
 
 TASK = ["--task", "teaforn_translation"]
 BLEU = [*TASK, "--eval-bleu-beams", "1,4", "--eval-bleu-remove-bpe", "sentencepiece"]

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from teaforn_fairseq import fused_loss
-from teaforn_fairseq.plan import make_plan
-from teaforn_fairseq.presets import in_force
+from teaforn_fairseq.loss import fused as fused_loss
+from teaforn_fairseq.unroll.plan import make_plan
+from teaforn_fairseq.unroll.presets import in_force
 
 STOCK = "stock"
 CHOICES = "nN with any of -recompute, -sampleR, -everyK, -plain and -fused behind it"

@@ -12,12 +12,12 @@ from fairseq.logging import metrics
 from torch import Tensor
 from torch.nn import Module
 
-from teaforn_fairseq import fused_loss
-from teaforn_fairseq.loss import LossSettings
-from teaforn_fairseq.options import TeaForNCrossEntropyCriterionConfig
-from teaforn_fairseq.plan import make_plan
-from teaforn_fairseq.presets import in_force
-from teaforn_fairseq.twins import chosen_model, require_unrollable
+from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
+from teaforn_fairseq.loss import fused as fused_loss
+from teaforn_fairseq.loss.steps_loss import LossSettings
+from teaforn_fairseq.models.twins import chosen_model, require_unrollable
+from teaforn_fairseq.unroll.plan import make_plan
+from teaforn_fairseq.unroll.presets import in_force
 
 FUSED = True
 STOCK1 = True

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from fairseq.models import FairseqIncrementalDecoder
 from torch import Tensor, nn
 
-from teaforn_fairseq.slots import Slots
-from teaforn_fairseq.table import look_up
+from teaforn_fairseq.packed.shared_table import look_up
+from teaforn_fairseq.packed.slots import Slots
 
 EncoderOut = dict[str, list[Tensor]]
 IncrementalState = dict[str, dict[str, Tensor | None]]
@@ -64,7 +64,7 @@ class DecoderAdapter(ABC):
         """Rows (B, T, C_table) of the embedding table for token ids (B, T), of any streams.
 
         Where the table is the output projection too, :attr:`projection` becomes the one whose
-        gradient holds that of all these rows (:mod:`teaforn_fairseq.table`).
+        gradient holds that of all these rows (:mod:`teaforn_fairseq.packed.shared_table`).
         """
         table = self.decoder.embed_tokens
         if type(table) is not nn.Embedding or table.weight is not self.projection:

@@ -6,8 +6,8 @@ B batch, T target length, n real target tokens, C features.
 from torch import Tensor
 
 from teaforn_fairseq.decoders.base import DecoderAdapter, first
-from teaforn_fairseq.memory import Memory
-from teaforn_fairseq.slots import Slots
+from teaforn_fairseq.packed.encoder import Memory
+from teaforn_fairseq.packed.slots import Slots
 
 
 class LightConvAdapter(DecoderAdapter):

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from teaforn_fairseq.decoders.base import DecoderAdapter, first
-from teaforn_fairseq.layers import project_memory, run_layer, say_once, why_stock
-from teaforn_fairseq.memory import Memory
-from teaforn_fairseq.slots import Slots
+from teaforn_fairseq.packed.encoder import Memory
+from teaforn_fairseq.packed.slots import Slots
+from teaforn_fairseq.packed.transformer_layers import project_memory, run_layer, say_once, why_stock
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from fairseq.models.bart import BARTModel
 
+from teaforn_fairseq.models.twins import twin_of
 from teaforn_fairseq.models.unrollable import Unrollable
-from teaforn_fairseq.twins import twin_of
 
 
 @twin_of("bart")

@@ -6,8 +6,8 @@ from typing import Any
 from fairseq.models.lightconv import LightConvModel
 
 from teaforn_fairseq.decoders.lightconv import LightConvAdapter
+from teaforn_fairseq.models.twins import twin_of
 from teaforn_fairseq.models.unrollable import Unrollable
-from teaforn_fairseq.twins import twin_of
 
 
 class InheritableLightConvModel(LightConvModel):

@@ -9,8 +9,8 @@ from fairseq.models.transformer_lm import TransformerLanguageModel, TransformerL
 from torch import Tensor
 
 from teaforn_fairseq.decoders.base import DecoderAdapter
+from teaforn_fairseq.models.twins import twin_of
 from teaforn_fairseq.models.unrollable import UNSHARED_HELP, Unrollable
-from teaforn_fairseq.twins import twin_of
 
 
 @dataclass

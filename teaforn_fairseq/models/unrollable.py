@@ -14,15 +14,15 @@ from fairseq.models.transformer import TransformerEncoderBase
 from omegaconf import DictConfig
 from torch import Tensor
 
-from teaforn_fairseq import hydra_options
 from teaforn_fairseq.decoders.base import DecoderAdapter, OwnLayers
 from teaforn_fairseq.decoders.transformer import TransformerAdapter
-from teaforn_fairseq.loss import LossSettings, unroll_loss
-from teaforn_fairseq.memory import Memory, encode
-from teaforn_fairseq.plan import UnrollPlan
-from teaforn_fairseq.slots import Slots
-from teaforn_fairseq.twins import UNSHARED_PREFIX
-from teaforn_fairseq.unroll import UnrollSettings, free_run, step_labels, unroll
+from teaforn_fairseq.loss.steps_loss import LossSettings, unroll_loss
+from teaforn_fairseq.models import hydra_options
+from teaforn_fairseq.models.twins import UNSHARED_PREFIX
+from teaforn_fairseq.packed.encoder import Memory, encode
+from teaforn_fairseq.packed.slots import Slots
+from teaforn_fairseq.unroll.plan import UnrollPlan
+from teaforn_fairseq.unroll.steps import UnrollSettings, free_run, step_labels, unroll
 
 SLOT_BY_SLOT_REFUSES = ["decoder_layerdrop", "checkpoint_activations", "cross_self_attention"]
 SLOT_BY_SLOT_REFUSES += ["teaforn_unshared"]
@@ -146,8 +146,8 @@ class Unrollable:
             stock_kwargs: as ``stock_args``, by name.
 
         Returns:
-            The stock output, or the dictionary of :func:`teaforn_fairseq.loss.unroll_loss`, the
-            entries per token being (B * T, 1).
+            The stock output, or the dictionary of ``loss.steps_loss.unroll_loss``, the entries per
+            token being (B * T, 1).
         """
         if unroll_settings is None:
             return super().forward(*stock_args, **stock_kwargs)

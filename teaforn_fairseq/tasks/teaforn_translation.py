@@ -13,8 +13,8 @@ from omegaconf import II
 from torch import Tensor
 from torch.nn import Module
 
-from teaforn_fairseq.validation_bleu import log_bleu, statistics
-from teaforn_fairseq.validation_options import (
+from teaforn_fairseq.tasks.bleu import log_bleu, statistics
+from teaforn_fairseq.tasks.bleu_options import (
     METRIC,
     check_metric,
     check_references,

@@ -18,8 +18,8 @@ from fairseq.models import ARCH_MODEL_REGISTRY
 from fairseq.tasks.translation import TranslationConfig
 from torch import Tensor
 
-from teaforn_fairseq.safe_loading import refusal
-from teaforn_fairseq.twins import PREFIX, UNSHARED_PREFIX
+from teaforn_fairseq.fairseq_fixes.safe_loading import refusal
+from teaforn_fairseq.models.twins import PREFIX, UNSHARED_PREFIX
 
 STOCK_CRITERION = "label_smoothed_cross_entropy"
 STOCK_NAMES = {"teaforn_cross_entropy": STOCK_CRITERION, "teaforn_translation": "translation"}

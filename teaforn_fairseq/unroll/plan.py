@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from teaforn_fairseq.feedbacks import Feedback, build_feedback
-from teaforn_fairseq.schedule import Schedule, parse_schedule
-from teaforn_fairseq.unroll import UnrollSettings
+from teaforn_fairseq.unroll.schedule import Schedule, parse_schedule
+from teaforn_fairseq.unroll.steps import UnrollSettings
 
 Weights = tuple[float, ...]
 PLAN_OPTIONS = {"n", "discount", "weights", "feedback", "labels", "mix", "loss_impl"}

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from teaforn_fairseq.table import look_up
+from teaforn_fairseq.packed.shared_table import look_up
 
 HALF = (torch.float16, torch.bfloat16)
 

@@ -26,7 +26,7 @@ from fairseq.modules.transformer_layer import (
 )
 from torch import Tensor, nn
 
-from teaforn_fairseq.slots import Slots
+from teaforn_fairseq.packed.slots import Slots
 
 KNOWN_LAYERS = (
     TransformerDecoderLayer,

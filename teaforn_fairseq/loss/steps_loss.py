@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_loss
 from torch import Tensor
 
-from teaforn_fairseq.fused_loss import fused_loss, rows_at_once
+from teaforn_fairseq.loss.fused import fused_loss, rows_at_once
 
 Projection = tuple[Tensor, Tensor | None]  # W (V, C), b (V,) or None
 

@@ -69,6 +69,7 @@ def batches_of_first_epoch(get_batch_iterator: Callable) -> Callable:
     return get_the_same
 
 
-# Where fairseq looks them up when it saves, and when it makes an iterator. Nothing else changes.
-checkpoint_utils.PathManager = WholeFiles
-FairseqTask.get_batch_iterator = batches_of_first_epoch(FairseqTask.get_batch_iterator)
+def apply() -> None:
+    """Where fairseq looks them up when it saves, and when it makes an iterator."""
+    checkpoint_utils.PathManager = WholeFiles
+    FairseqTask.get_batch_iterator = batches_of_first_epoch(FairseqTask.get_batch_iterator)

@@ -9,8 +9,8 @@ from fairseq.models import FairseqEncoder
 from fairseq.models.transformer import TransformerEncoder, TransformerEncoderBase
 from torch import Tensor
 
-from teaforn_fairseq.layers import run_layer, say_once, why_stock
-from teaforn_fairseq.slots import Slots
+from teaforn_fairseq.packed.slots import Slots
+from teaforn_fairseq.packed.transformer_layers import run_layer, say_once, why_stock
 
 
 @dataclass(frozen=True)

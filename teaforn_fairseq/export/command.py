@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from teaforn_fairseq import ctranslate2_format
-from teaforn_fairseq.averaging import average, require_fit
-from teaforn_fairseq.stock_checkpoint import read_twin, stock_state
+from teaforn_fairseq.export import ctranslate2_format
+from teaforn_fairseq.export.averaging import average, require_fit
+from teaforn_fairseq.export.stock_checkpoint import read_twin, stock_state
 
 FORMATS = ("fairseq", "ctranslate2")
 
@@ -184,7 +184,3 @@ def put_in_place(made: Path, out: Path) -> None:
         if old.is_dir():
             os.replace(old, out)
         raise
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from teaforn_fairseq.stock_checkpoint import TwinCheckpoint
+from teaforn_fairseq.export.stock_checkpoint import TwinCheckpoint
 
 # They change what the parameters mean, and neither names nor shapes of parameters show them.
 MEANING = (

@@ -25,7 +25,7 @@ from torch.utils.checkpoint import checkpoint
 
 from teaforn_fairseq.decoders.base import DecoderAdapter
 from teaforn_fairseq.feedbacks import Feedback
-from teaforn_fairseq.slots import Slots
+from teaforn_fairseq.packed.slots import Slots
 
 LABELS = ("aligned", "shifted")
 

@@ -9,9 +9,9 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
 from fairseq.dataclass import ChoiceEnum
 
 from teaforn_fairseq.feedbacks import FEEDBACKS
-from teaforn_fairseq.fused_loss import IMPLEMENTATIONS
-from teaforn_fairseq.presets import DEFAULTS, PRESETS
-from teaforn_fairseq.unroll import LABELS
+from teaforn_fairseq.loss.fused import IMPLEMENTATIONS
+from teaforn_fairseq.unroll.presets import DEFAULTS, PRESETS
+from teaforn_fairseq.unroll.steps import LABELS
 
 FEEDBACK_CHOICES = ChoiceEnum(sorted(FEEDBACKS))
 LABELS_CHOICES = ChoiceEnum(list(LABELS))

@@ -104,9 +104,13 @@ def between_ranks(broadcast: Callable) -> Callable:
     return broadcast_plainly
 
 
-torch.serialization.add_safe_globals([argparse.Namespace])
-# Where fairseq itself looks them up, and nowhere else: torch.load stays as it is for the rest of
-# the process. --user-dir is imported before any checkpoint is read, in every rank.
-for _name in ("load_checkpoint_to_cpu", "load_ema_from_checkpoint"):
-    setattr(checkpoint_utils, _name, safely(getattr(checkpoint_utils, _name)))
-distributed_utils.broadcast_object = between_ranks(distributed_utils.broadcast_object)
+def apply() -> None:
+    """Have fairseq read checkpoints safely where it itself looks its loaders up.
+
+    ``torch.load`` stays as it is for the rest of the process. --user-dir is imported before any
+    checkpoint is read, in every rank.
+    """
+    torch.serialization.add_safe_globals([argparse.Namespace])
+    for name in ("load_checkpoint_to_cpu", "load_ema_from_checkpoint"):
+        setattr(checkpoint_utils, name, safely(getattr(checkpoint_utils, name)))
+    distributed_utils.broadcast_object = between_ranks(distributed_utils.broadcast_object)
