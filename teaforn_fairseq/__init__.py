@@ -5,6 +5,8 @@ architectures and the task ``teaforn_translation``, has fairseq read checkpoints
 safe loader alone, and makes resuming exact.
 """
 
+__version__ = "0.1.0"
+
 from teaforn_fairseq import fairseq_fixes
 from teaforn_fairseq.criterions import teaforn_cross_entropy  # noqa: F401
 from teaforn_fairseq.models import (  # noqa: F401

@@ -78,8 +78,9 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         arch, model_class, model_cfg = chosen_model(cfg)
         if arch is not None:
             require_unrollable(model_class, arch)
-            widths = model_class.unroll_widths(model_cfg)
-            criterion.plan.feedback.check(*widths, len(task.target_dictionary))
+            if criterion.plan.feeds_back:
+                widths = model_class.unroll_widths(model_cfg)
+                criterion.plan.feedback.check(*widths, len(task.target_dictionary))
             model_class.check_plan(model_cfg, criterion.plan)
         return criterion
 

@@ -49,6 +49,11 @@ class UnrollPlan:
         """The largest N of all updates."""
         return int(max(self.num_steps.values))
 
+    @property
+    def feeds_back(self) -> bool:
+        """Whether there is an update at which f is asked."""
+        return self.free_running or self.max_steps > 1
+
     def at(self, update: int, training: bool = True) -> tuple[UnrollSettings, Weights]:
         """The unroll and lambda_1..lambda_N at this number of updates.
 
