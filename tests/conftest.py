@@ -16,6 +16,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from recipes import TINY as TINY_RECIPE
 
 import teaforn_fairseq  # noqa: F401  registers the twins
+from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
 from teaforn_fairseq.criterions.teaforn_cross_entropy import TeaForNCrossEntropyCriterion
 
 SMALL = {
@@ -205,8 +206,8 @@ def teaforn(task):
     """teaforn(n, option=value, ...): our criterion."""
 
     def build_criterion(n=2, **options):
-        options = {"sentence_avg": False, "label_smoothing": 0.0, **options}
-        return TeaForNCrossEntropyCriterion(task, teaforn_n=n, **options)
+        cfg = TeaForNCrossEntropyCriterionConfig(teaforn_n=n, **options)
+        return TeaForNCrossEntropyCriterion(task, cfg)
 
     return build_criterion
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from test_reference import assert_same, loss_and_gradients
 
+from teaforn_fairseq.criterions.options import DEFAULTS
 from teaforn_fairseq.unroll.plan import make_plan
-from teaforn_fairseq.unroll.presets import DEFAULTS
 
 
 def test_the_mean_over_all_draws_of_positions_is_the_full_gradient(

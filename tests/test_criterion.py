@@ -8,10 +8,9 @@ import pytest
 import torch
 from fairseq.logging import metrics
 
-from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
+from teaforn_fairseq.criterions.options import DEFAULTS, TeaForNCrossEntropyCriterionConfig
 from teaforn_fairseq.criterions.teaforn_cross_entropy import TeaForNCrossEntropyCriterion
 from teaforn_fairseq.unroll.plan import make_plan
-from teaforn_fairseq.unroll.presets import DEFAULTS
 
 
 def reduced(logs):
@@ -83,7 +82,7 @@ def plan(n, discount="0.5", weights=None):
 
 def test_weights_by_discount_and_by_hand():
     assert plan("3").at(0)[1] == (1, 0.5, 0.25)
-    assert plan("2", "0").at(0)[1] == (1, 0)
+    assert plan("2", "0").at(0, training=False)[1] == (1, 0)
     assert plan("2", "1").at(0)[1] == (1, 1)
     assert plan("3", "0.5", "0, 2,1e-1").at(0)[1] == (0, 2, 0.1)
 
@@ -91,7 +90,8 @@ def test_weights_by_discount_and_by_hand():
 def test_scheduled_steps_and_discount_meet_at_each_update():
     scheduled = plan("1@0,3@10", "1@0,0.5@10,0@20")
     weights = {update: scheduled.at(update)[1] for update in (0, 9, 10, 20)}
-    assert weights == {0: (1,), 9: (1,), 10: (1, 0.5, 0.25), 20: (1, 0, 0)}
+    assert weights == {0: (1,), 9: (1,), 10: (1, 0.5, 0.25), 20: (1,)}
+    assert scheduled.at(20, training=False)[1] == (1, 0, 0)
     assert scheduled.max_steps == 3
 
 

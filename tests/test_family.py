@@ -2,15 +2,19 @@
 
 import logging
 import re
+from argparse import ArgumentParser
 
 import pytest
 import reference
 import torch
+from fairseq.dataclass.utils import gen_parser_from_dataclass
 from test_reference import assert_same, loss_and_gradients
 from versions import NEEDS_FUSED
 
+from teaforn_fairseq.criterions.in_force import as_flags, in_force
+from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
 from teaforn_fairseq.unroll.plan import make_plan
-from teaforn_fairseq.unroll.presets import PRESETS, in_force
+from teaforn_fairseq.unroll.presets import PRESETS
 
 
 @pytest.mark.parametrize(
@@ -109,16 +113,22 @@ def test_presets_are_their_settings(build, batch, teaforn, preset, options):
     )
 
 
+def chosen(**options):
+    """The options in force, given without their prefix."""
+    given = {f"teaforn_{name}": x for name, x in options.items()}
+    return in_force(TeaForNCrossEntropyCriterionConfig(**given))
+
+
 def test_options_given_by_hand_win_over_the_preset():
-    sampling = in_force("scheduled-sampling", {"feedback": "sample", "mix": None, "hard": False})
+    sampling = chosen(preset="scheduled-sampling", feedback="sample", mix=None, hard=False)
     assert sampling == {
         **{"n": "2", "weights": "0,1", "feedback": "sample", "labels": "aligned"},
-        **{"mix": "linear:20000", "loss_impl": "auto"},
+        **{"mix": "linear:20000", "sample_positions": 1, "every": 1, "loss_impl": "auto"},
     }
-    assert in_force("scheduled-sampling", {"discount": "1"})["discount"] == "1"
-    assert "weights" not in in_force("scheduled-sampling", {"discount": "1"})
-    assert in_force("student-forcing", {"n": "3"})["n"] == "3"
-    assert all(make_plan(in_force(preset, {})) for preset in PRESETS)
+    assert chosen(preset="scheduled-sampling", discount="1")["discount"] == "1"
+    assert "weights" not in chosen(preset="scheduled-sampling", discount="1")
+    assert chosen(preset="student-forcing", n="3")["n"] == "3"
+    assert all(make_plan(chosen(preset=preset)) for preset in PRESETS)
 
 
 @NEEDS_FUSED
@@ -127,9 +137,31 @@ def test_the_log_prints_what_is_in_force(teaforn, caplog):
         teaforn(None, teaforn_preset="teaforn-topk", teaforn_topk=7)
     assert caplog.messages[-2:] == [
         "in force: --teaforn-n 2 --teaforn-discount 0.5 --teaforn-feedback topk"
-        " --teaforn-labels aligned --teaforn-mix 1 --teaforn-loss-impl auto --teaforn-topk 7",
+        " --teaforn-labels aligned --teaforn-mix 1 --teaforn-sample-positions 1 --teaforn-every 1"
+        " --teaforn-loss-impl auto --teaforn-topk 7",
         "loss by linear_cross_entropy",
     ]
+
+
+PRINTED = [
+    *({"preset": preset} for preset in PRESETS),
+    {"n": "1", "weights": "2", "preset": "teaforn-topk"},
+    {"n": "full", "labels": "aligned", "mix": "linear:5", "hard": True, "feedback": "gumbel"},
+    {"n": "1@0,3@5", "recompute": True, "every": 2, "feedback": "topk", "topk": 0},
+]
+
+
+@pytest.mark.parametrize("options", PRINTED, ids=str)
+def test_what_the_log_prints_can_be_given_by_hand_and_means_the_same(options):
+    parser = ArgumentParser()
+    gen_parser_from_dataclass(parser, TeaForNCrossEntropyCriterionConfig())
+    printed = in_force(parser.parse_args(as_flags(chosen(**options)).split()))
+    plans = [make_plan(x) for x in (printed, chosen(**options))]
+    for update in (0, 4, 5, 6):
+        (settings, weights), (expected, expected_weights) = (plan.at(update) for plan in plans)
+        assert weights == expected_weights
+        # One step hands nothing on, so what a preset would feed back is not printed.
+        assert settings == expected or options["n"] == "1"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +177,7 @@ def test_free_running_refuses_what_it_would_ignore(name, value):
         f" pass and aligned labels; received {value}. Leave it out."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        make_plan(in_force(None, {"n": "full", name: value}))
+        chosen(**{"n": "full", name: value})
 
 
 @pytest.mark.parametrize(
@@ -161,4 +193,4 @@ def test_one_step_refuses_what_it_would_ignore(name, value):
         f" on; received {value}. Leave it out, or raise --teaforn-n."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        in_force(None, {"n": "1", name: value})
+        chosen(**{"n": "1", name: value})

@@ -103,14 +103,14 @@ def test_fused_loss_with_a_bias_in_any_chunks(monkeypatch, chunk, eps):
             sums.append(sum(reference.label_loss(z, word, 0.0) for z, word in real))
         return total, torch.stack(sums)
 
-    loss, nll = fused_loss.fused_loss(hs, ys, weights, (table, bias), 1, eps)
+    loss, nll, _ = fused_loss.fused_loss(hs, ys, weights, (table, bias), 1, eps)
     expected, expected_nll = slow()
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(nll, expected_nll, rtol=1e-12, atol=1e-12)
     actual = torch.autograd.grad(3 * loss, leaves)
     for own, other in zip(actual, torch.autograd.grad(3 * expected, leaves), strict=True):
         torch.testing.assert_close(own, other, rtol=1e-11, atol=1e-11)
-    loss, _ = fused_loss.fused_loss(hs, ys, weights, (table, bias), 1, eps)
+    loss, _, _ = fused_loss.fused_loss(hs, ys, weights, (table, bias), 1, eps)
     loss.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()

@@ -7,10 +7,10 @@ import reference
 import torch
 from test_reference import assert_same, loss_and_gradients
 
+from teaforn_fairseq.criterions.options import DEFAULTS
 from teaforn_fairseq.decoders.transformer import TransformerAdapter
 from teaforn_fairseq.feedbacks import FEEDBACKS, build_feedback
 from teaforn_fairseq.unroll.plan import make_plan
-from teaforn_fairseq.unroll.presets import DEFAULTS
 from teaforn_fairseq.unroll.steps import step_labels
 
 FEEDBACK_CASES = {

@@ -36,7 +36,7 @@ def test_gradients_of_the_table_are_not_held_for_each_step():
     features = [torch.randn(TOKENS, WIDTH, requires_grad=True) for _ in range(4)]
     labels = [torch.randint(VOCABULARY, (TOKENS,)) for _ in features]
     with Blocks(table) as blocks:
-        loss, _ = fused_loss(features, labels, [1.0, 0.5, 0.2, 0.1], (table, None), 1, 0.1)
+        loss, _, _ = fused_loss(features, labels, [1.0, 0.5, 0.2, 0.1], (table, None), 1, 0.1)
         loss.backward()
     assert table.grad.abs().sum() > 0
     assert blocks.most == 2  # the sum so far, and that of the step at work

@@ -17,6 +17,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from bench.counts import Tokens
 from bench.shapes import Setup, Shape
 from bench.systems import System
+from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
 from teaforn_fairseq.criterions.teaforn_cross_entropy import TeaForNCrossEntropyCriterion
 
 ARCH = "transformer"
@@ -110,9 +111,8 @@ def stock_step(task: TranslationTask, model: BaseFairseqModel, batch: Batch) -> 
 
 def twin_step(task: TranslationTask, model: BaseFairseqModel, batch: Batch, system: System) -> Step:
     """``step(update)`` of our criterion, on a twin."""
-    options = {f"teaforn_{name}": value for name, value in system.options.items()}
-    options["teaforn_recompute"] = system.recompute
-    criterion = TeaForNCrossEntropyCriterion(task, False, LABEL_SMOOTHING, **options)
+    cfg = TeaForNCrossEntropyCriterionConfig(label_smoothing=LABEL_SMOOTHING, **system.options)
+    criterion = TeaForNCrossEntropyCriterion(task, cfg)
     return _step(criterion, model, batch)
 
 

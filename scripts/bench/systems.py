@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from teaforn_fairseq.criterions.in_force import in_force
+from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
 from teaforn_fairseq.loss import fused as fused_loss
 from teaforn_fairseq.unroll.plan import make_plan
-from teaforn_fairseq.unroll.presets import in_force
 
 STOCK = "stock"
 CHOICES = "nN with any of -recompute, -sampleR, -everyK, -plain and -fused behind it"
@@ -41,13 +42,13 @@ class System:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The criterion's options without their prefix; None where left at their default."""
+        """The criterion's options; None where left at their default."""
         return {
-            "n": str(self.n),
-            "recompute": self.recompute or None,
-            "sample_positions": self.share if self.share != 1 else None,
-            "every": self.every if self.every != 1 else None,
-            "loss_impl": self.loss_impl,
+            "teaforn_n": str(self.n),
+            "teaforn_recompute": self.recompute,
+            "teaforn_sample_positions": self.share if self.share != 1 else None,
+            "teaforn_every": self.every if self.every != 1 else None,
+            "teaforn_loss_impl": self.loss_impl,
         }
 
 
@@ -74,7 +75,7 @@ def parse_system(name: str) -> System:
         raise ValueError(f"--systems: each must be {CHOICES}; received {name!r}.")
     system = System(name, int(number[1]), **settings)
     try:
-        make_plan(in_force(None, system.options))
+        make_plan(in_force(TeaForNCrossEntropyCriterionConfig(**system.options)))
         fused_loss.chosen(system.loss_impl or "auto")
     except ValueError as error:
         raise ValueError(f"--systems: {name}: {error}") from None

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import chain, islice, repeat
 from typing import Any
 
@@ -12,19 +13,19 @@ from fairseq.logging import metrics
 from torch import Tensor
 from torch.nn import Module
 
+from teaforn_fairseq.criterions.in_force import as_flags, in_force
 from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
 from teaforn_fairseq.loss import fused as fused_loss
 from teaforn_fairseq.loss.steps_loss import LossSettings
 from teaforn_fairseq.models.twins import chosen_model, require_unrollable
-from teaforn_fairseq.unroll.plan import make_plan
-from teaforn_fairseq.unroll.presets import in_force
+from teaforn_fairseq.unroll.plan import make_plan, named
 
-FUSED = True
-STOCK1 = True
 logger = logging.getLogger(__name__)
 
 # In this order on every rank: fairseq sums the log over ranks by position, not by key.
 PER_STEP_KEYS = ("nll_loss", "ntokens", "n_correct", "total")
+# Steps 2..N of a token in nats; fairseq keeps in checkpoints, but does not show, such a name.
+AHEAD = "_loss_ahead"
 
 
 @register_criterion("teaforn_cross_entropy", dataclass=TeaForNCrossEntropyCriterionConfig)
@@ -34,58 +35,36 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
     With N = 1 it is ``label_smoothed_cross_entropy``; with the plain loss it runs that very code.
     """
 
-    def __init__(
-        self,
-        task: Any,
-        sentence_avg: bool,
-        label_smoothing: float,
-        ignore_prefix_size: int = 0,
-        report_accuracy: bool = False,
-        teaforn_preset: str | None = None,
-        teaforn_n: str | None = None,
-        teaforn_discount: str | None = None,
-        teaforn_weights: str | None = None,
-        teaforn_feedback: str | None = None,
-        teaforn_topk: int | None = None,
-        teaforn_temperature: float | None = None,
-        teaforn_hard: bool = False,
-        teaforn_detach: bool = False,
-        teaforn_labels: str | None = None,
-        teaforn_mix: str | None = None,
-        teaforn_sample_positions: float | None = None,
-        teaforn_every: int | None = None,
-        teaforn_recompute: bool = False,
-        teaforn_loss_impl: str | None = None,
-    ):
+    def __init__(self, task: Any, cfg: TeaForNCrossEntropyCriterionConfig):
         """Take the options of the command line; None stands for the preset's or the default.
 
         Raises:
             ValueError: a value out of its range, or an option that would do nothing.
         """
-        super().__init__(task, sentence_avg, label_smoothing, ignore_prefix_size, report_accuracy)
-        given = {
-            "n": _text(teaforn_n),
-            "discount": _text(teaforn_discount),
-            "weights": teaforn_weights,
-            "feedback": _text(teaforn_feedback),
-            "topk": teaforn_topk,
-            "temperature": teaforn_temperature,
-            "hard": teaforn_hard,
-            "detach": teaforn_detach,
-            "labels": _text(teaforn_labels),
-            "mix": _text(teaforn_mix),
-            "sample_positions": teaforn_sample_positions,
-            "every": teaforn_every,
-            "recompute": teaforn_recompute,
-            "loss_impl": _text(teaforn_loss_impl),
-        }
-        options = in_force(_text(teaforn_preset), given)
+        super().__init__(
+            task,
+            # In a config that stands alone it is a reference to another section, a text.
+            sentence_avg=cfg.sentence_avg is True,
+            label_smoothing=cfg.label_smoothing,
+            ignore_prefix_size=cfg.ignore_prefix_size,
+            report_accuracy=cfg.report_accuracy,
+        )
+        options = in_force(cfg)
         self.plan = make_plan(options)
-        self.fused = fused_loss.chosen(options["loss_impl"])
+        fused = fused_loss.chosen(options["loss_impl"])
+        ours = {
+            "weights": (),
+            "label_smoothing": self.eps,
+            "ignore_prefix_size": self.ignore_prefix_size,
+            "report_accuracy": self.report_accuracy,
+            "fused": fused,
+        }
+        self.loss_settings = LossSettings(**named(LossSettings, options) | ours)
         self.stock_loss = options["loss_impl"] == "plain"
-        in_words = (f"--teaforn-{name.replace('_', '-')} {x}" for name, x in options.items())
-        logger.info("in force: %s", " ".join(in_words))
-        logger.info("loss by %s", "linear_cross_entropy" if self.fused else "logits")
+        logger.info("in force: %s", as_flags(options))
+        logger.info("loss by %s", "linear_cross_entropy" if fused else "logits")
+        for steps in self.plan.left_out():
+            logger.info("weight 0, so training leaves out %s; validation runs all steps", steps)
 
     @classmethod
     def build_criterion(cls, cfg: Any, task: Any) -> "TeaForNCrossEntropyCriterion":
@@ -99,8 +78,9 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         arch, model_class, model_cfg = chosen_model(cfg)
         if arch is not None:
             require_unrollable(model_class, arch)
-            widths = model_class.unroll_widths(model_cfg)
-            criterion.plan.feedback.check(*widths, len(task.target_dictionary))
+            if criterion.plan.feeds_back:
+                widths = model_class.unroll_widths(model_cfg)
+                criterion.plan.feedback.check(*widths, len(task.target_dictionary))
             model_class.check_plan(model_cfg, criterion.plan)
         return criterion
 
@@ -119,35 +99,31 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
             ValueError: the model is not a ``teaforn_*`` architecture.
         """
         require_unrollable(model)
-        training = model.training
-        unroll_settings, weights = self.plan.at(model.num_updates, training)
-        teacher_forcing = unroll_settings.num_steps == 1 and not unroll_settings.free_running
+        update, training = model.num_updates, model.training
+        unroll_settings, weights = self.plan.at(update, training)
+        teacher_forcing = weights == (1,) and not unroll_settings.free_running
         if teacher_forcing and self.stock_loss:
             loss, sample_size, log = super().forward(model, sample, reduce=reduce)
-            per_step = {key: [log[key]] for key in PER_STEP_KEYS if key in log}
-            return loss, sample_size, log | self._numbered(per_step)
-        unrolled = model(
-            **sample["net_input"],
-            target=sample["target"],
-            num_tokens=sample["ntokens"],
-            unroll_settings=unroll_settings,
-            loss_settings=self._loss_settings(weights, reduce, training),
-        )
-        sample_size = sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
-        return unrolled["loss"], sample_size, self._log(unrolled, sample, sample_size)
-
-    def _loss_settings(
-        self, weights: tuple[float, ...], reduce: bool, training: bool
-    ) -> LossSettings:
-        return LossSettings(
-            weights=weights,
-            label_smoothing=self.eps,
-            ignore_prefix_size=self.ignore_prefix_size,
-            report_accuracy=self.report_accuracy,
-            reduce=reduce,
-            fused=self.fused,
-            share=self.plan.share if training else 1.0,
-        )
+            unrolled = {key: [log[key]] for key in PER_STEP_KEYS if key in log}
+            unrolled["parts"] = log["loss"].view(1)
+        else:
+            unrolled = model(
+                **sample["net_input"],
+                target=sample["target"],
+                num_tokens=sample["ntokens"],
+                unroll_settings=unroll_settings,
+                loss_settings=replace(
+                    self.loss_settings,
+                    weights=weights,
+                    reduce=reduce,
+                    share=self.plan.share if training else 1.0,
+                ),
+            )
+            loss = unrolled["loss"]
+            sample_size = sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
+            log = self._log(unrolled, sample, sample_size)
+        log |= self._of_other_updates(unrolled["parts"], sample_size, training, update)
+        return loss, sample_size, log | self._numbered(unrolled)
 
     def _log(
         self, unrolled: dict[str, Tensor], sample: dict[str, Any], sample_size: Any
@@ -161,12 +137,24 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         }
         if self.report_accuracy:
             log.update(n_correct=unrolled["n_correct"][0], total=unrolled["total"][0])
-        return log | self._numbered(unrolled)
+        return log
+
+    def _of_other_updates(
+        self, parts: Tensor, sample_size: Any, training: bool, update: int
+    ) -> dict[str, Any]:
+        """With ``--teaforn-every``: the loss without the factor k, which is for the gradient;
+        what steps 2..N add to it; and the size of a batch that lacks them, or 0.
+        """
+        if self.plan.every == 1:
+            return {}
+        ahead = parts[1:].sum() / (self.plan.every if training else 1)
+        skipped = sample_size if training and self.plan.skips(update) else 0
+        return {"loss": parts[0] + ahead, "loss_ahead": ahead, "skipped": skipped}
 
     def _numbered(self, per_step: Mapping[str, Iterable[Any]]) -> dict[str, Any]:
         """Spell each step's values out as ``<key>_1``, ``<key>_2``, ...
 
-        A schedule's steps that are not run yet hold zeros: no labels, no loss.
+        Steps that are not run at this update hold zeros: no labels, no loss.
         """
         return {
             f"{key}_{step}": value
@@ -182,9 +170,10 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         """Log stock's values, which are step 1's, then every step's own.
 
         ``nll_loss_<i>`` is a mean over the labels of step i in bits, like ``nll_loss``;
-        ``accuracy_<i>`` is in percent of them. A step without labels logs neither.
+        ``accuracy_<i>`` is in percent of them. A step without labels logs neither. In ``loss`` an
+        update that leaves steps 2..N to another one has them as they were when they last ran.
         """
-        super().reduce_metrics(logging_outputs)
+        super().reduce_metrics([*logging_outputs, {"loss": _lacking(logging_outputs)}])
         for step in range(1, _num_steps(logging_outputs) + 1):
             nll, ntokens, n_correct, total = (
                 sum(log.get(f"{key}_{step}", 0) for log in logging_outputs) for key in PER_STEP_KEYS
@@ -192,15 +181,44 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
             if ntokens > 0:
                 bits = nll / ntokens / math.log(2)
                 metrics.log_scalar(f"nll_loss_{step}", bits, ntokens, round=3)
+            else:
+                _forget(f"nll_loss_{step}")
             if total > 0:
                 metrics.log_scalar(f"accuracy_{step}", 100.0 * n_correct / total, total, round=3)
+            else:
+                _forget(f"accuracy_{step}")
+
+
+def _lacking(logging_outputs: list[dict[str, Any]]) -> Any:
+    """What the sum of ``loss`` lacks of steps 2..N where ``--teaforn-every`` left them out."""
+    ahead, size, skipped = (
+        sum(log.get(key, 0) for log in logging_outputs)
+        for key in ("loss_ahead", "sample_size", "skipped")
+    )
+    if skipped > 0:
+        return skipped * _last(AHEAD)
+    if any("skipped" in log for log in logging_outputs):
+        metrics.log_scalar(AHEAD, ahead / size)
+    return 0
+
+
+def _last(key: str) -> Any:
+    """The value that training logged last, before a restart too; 0 where there is none."""
+    # fairseq goes on to log beside the meters that it has loaded from the checkpoint.
+    for meters in (metrics.get_active_aggregators()[0], metrics.get_meters("default")):
+        if key in meters:
+            return meters[key].val
+    return 0
+
+
+def _forget(key: str) -> None:
+    """Take a mean of nothing out of the log, where fairseq would print None."""
+    for meters in metrics.get_active_aggregators():
+        if key in meters and meters[key].count == 0:
+            del meters[key]
+            meters.priorities = [entry for entry in meters.priorities if entry[-1] != key]
 
 
 def _num_steps(logging_outputs: list[dict[str, Any]]) -> int:
     keys = set().union(*logging_outputs)
     return sum(key.startswith("nll_loss_") for key in keys)
-
-
-def _text(value: Any) -> str | None:
-    """An option as text, whether it came as text, number or fairseq's choice."""
-    return None if value is None else str(value)

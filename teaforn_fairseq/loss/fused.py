@@ -58,7 +58,7 @@ def fused_loss(
     projection: tuple[Tensor, Tensor | None],
     padding_idx: int,
     label_smoothing: float,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Weighted loss of all steps, summed over real tokens, in nats.
 
     Args:
@@ -70,16 +70,16 @@ def fused_loss(
         label_smoothing: fairseq's eps, 0 to 1.
 
     Returns:
-        The weighted sum (), smoothed, and each step's unsmoothed sum (N,), detached. Both are at
-        least float32.
+        The weighted sum (), smoothed; each step's unsmoothed sum (N,), detached; and what each
+        step adds to the weighted sum (N,), detached. All are at least float32.
     """
     table, bias = projection
-    smoothing = 0.0
+    smoothing = [0.0] * len(weights)
     if label_smoothing > 0:
         table, rows, mean = look_up(table, torch.cat(tuple(labels)))
         terms = _label_terms(features, labels, (rows, mean, bias), padding_idx)
         eps = label_smoothing * len(table) / (len(table) - 1)
-        smoothing = sum(eps * w * term for w, term in zip(weights, terms, strict=True))
+        smoothing = [eps * w * term for w, term in zip(weights, terms, strict=True)]
     kind = table.device.type
     if torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
@@ -90,7 +90,9 @@ def fused_loss(
             loss, nll = _nll_in_half(features, labels, weights, (table, bias), padding_idx)
         else:
             loss, nll = _NLL.apply(table, bias, labels, weights, padding_idx, *features)
-    return loss + smoothing, nll.detach()
+    per_step = zip(weights, nll, smoothing, strict=True)
+    parts = torch.stack([(w * x + smoothed).detach() for w, x, smoothed in per_step])
+    return loss + sum(smoothing), nll.detach(), parts
 
 
 def _label_terms(

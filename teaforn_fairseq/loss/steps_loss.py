@@ -72,6 +72,7 @@ def unroll_loss(
 
     Returns:
         ``loss``: () weighted sum over steps and tokens, in nats; (n, 1) without ``reduce``.
+        ``parts``: (N,) what each step adds to ``loss``, detached.
         ``nll_loss``: (N,) unsmoothed sum of each step, detached; (N, n, 1) without ``reduce``.
         ``ntokens``: (N,) labels of each step that were projected, the ignored prefix included
             as in fairseq.
@@ -82,7 +83,7 @@ def unroll_loss(
     if settings.fused and settings.reduce:
         chosen = list(chosen)
         fields = ([getattr(x, name) for x in chosen] for name in ("features", "labels", "weight"))
-        loss, nll = fused_loss(*fields, projection, padding_idx, settings.label_smoothing)
+        loss, nll, parts = fused_loss(*fields, projection, padding_idx, settings.label_smoothing)
         counts = [_counts(step, projection, padding_idx, settings) for step in chosen]
     else:
         losses, nlls, counts = [], [], []
@@ -92,8 +93,9 @@ def unroll_loss(
             nlls.append(unsmoothed.detach())
             counts.append(_counts(step, projection, padding_idx, settings))
         loss, nll = torch.stack(losses).sum(0), torch.stack(nlls)
+        parts = torch.stack([x.detach().sum() for x in losses])
     result = {key: torch.stack([values[key] for values in counts]) for key in counts[0]}
-    return {"loss": loss, "nll_loss": nll, **result}
+    return {"loss": loss, "parts": parts, "nll_loss": nll, **result}
 
 
 def _choose(

@@ -1,16 +1,15 @@
 """From the criterion's options to the unroll and its weights at any number of updates."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from teaforn_fairseq.feedbacks import Feedback, build_feedback
+from teaforn_fairseq.feedbacks import FEEDBACKS, Feedback, build_feedback
 from teaforn_fairseq.unroll.schedule import Schedule, parse_schedule
 from teaforn_fairseq.unroll.steps import UnrollSettings
 
 Weights = tuple[float, ...]
-PLAN_OPTIONS = {"n", "discount", "weights", "feedback", "labels", "mix", "loss_impl"}
-COST_OPTIONS = {"sample_positions", "every", "recompute"}
 
 
 @dataclass(frozen=True)
@@ -18,85 +17,118 @@ class UnrollPlan:
     """How training unrolls the decoder, update by update.
 
     Attributes:
+        settings: what holds at every update; N and q in it do not count.
         num_steps: N, whole numbers of at least 1.
         discount: 0 to 1; the weight of step i is discount^(i-1).
         weights: lambda_1..lambda_N where they are given one by one, which wins over the discount.
-        feedback: f.
-        shifted: shifted labels rather than aligned ones.
         mix: q, 0 to 1.
-        free_running: one pass, slot by slot, in place of N steps.
         share: r, above 0, at most 1: share of the tokens of steps 2..N that training projects.
         every: k >= 1: training runs steps 2..N at every k-th update, k times as heavy.
-        recompute: keep the last step's activations only.
     """
 
+    settings: UnrollSettings
     num_steps: Schedule
     discount: Schedule
     weights: Weights | None
-    feedback: Feedback
-    shifted: bool
     mix: Schedule
-    free_running: bool = False
-    share: float = 1.0
-    every: int = 1
-    recompute: bool = False
+    share: float
+    every: int
+
+    @property
+    def feedback(self) -> Feedback:
+        """f."""
+        return self.settings.feedback
+
+    @property
+    def free_running(self) -> bool:
+        """One pass, slot by slot, in place of N steps."""
+        return self.settings.free_running
 
     @property
     def max_steps(self) -> int:
         """The largest N of all updates."""
         return int(max(self.num_steps.values))
 
+    @property
+    def feeds_back(self) -> bool:
+        """Whether there is an update at which f is asked."""
+        return self.free_running or self.max_steps > 1
+
     def at(self, update: int, training: bool = True) -> tuple[UnrollSettings, Weights]:
-        """The unroll and lambda_1..lambda_N at this number of updates; whole for validation."""
+        """The unroll and lambda_1..lambda_N at this number of updates.
+
+        Validation is whole. Training leaves out the last steps as long as their weight is 0, and
+        steps 2..N where :meth:`skips` says so; where it does not, they weigh k times as much.
+        """
+        weights = self._planned(update)
+        if training:
+            first, *ahead = _without_idle(weights)
+            kept = () if self.skips(update) else ahead
+            weights = (first, *(self.every * weight for weight in kept))
+        return replace(self.settings, num_steps=len(weights), mix=self.mix(update)), weights
+
+    def skips(self, update: int) -> bool:
+        """Whether training leaves steps 2..N to another update, for ``--teaforn-every``."""
+        return update % self.every > 0 and len(_without_idle(self._planned(update))) > 1
+
+    def left_out(self) -> list[str]:
+        """The steps that training never runs because of their weight, in words, and when."""
+        starts = sorted({*self.num_steps.starts, *self.discount.starts})
+        ends = [f"to {start - 1}" for start in starts[1:]] + ["on"]
+        found = []
+        for start, end in zip(starts, ends, strict=True):
+            planned = self._planned(start)
+            first, last = len(_without_idle(planned)) + 1, len(planned)
+            if first <= last:
+                steps = f"step {last}" if first == last else f"steps {first} to {last}"
+                found.append(f"{steps} from update {start} {end}")
+        return found
+
+    def _planned(self, update: int) -> Weights:
         num_steps, discount = int(self.num_steps(update)), self.discount(update)
-        weights = self.weights or tuple(discount**step for step in range(num_steps))
-        if training and self.every > 1:
-            num_steps = num_steps if update % self.every == 0 else 1
-            weights = (weights[0], *(self.every * w for w in weights[1:num_steps]))
-        return UnrollSettings(
-            num_steps,
-            self.feedback,
-            self.shifted,
-            self.mix(update),
-            self.free_running,
-            self.recompute,
-        ), weights
+        return self.weights or tuple(discount**step for step in range(num_steps))
 
 
-def make_plan(options: dict[str, Any]) -> UnrollPlan:
+def _without_idle(weights: Weights) -> Weights:
+    """The weights up to the last step that teaches something: no later one reads what follows."""
+    return weights[: max(step for step, weight in enumerate(weights, start=1) if weight > 0)]
+
+
+def make_plan(options: Mapping[str, Any]) -> UnrollPlan:
     """Read the options that are in force, named as on the command line without ``--teaforn-``.
 
     Args:
-        options: ``n``, ``feedback``, ``labels`` and ``mix``; ``discount``, ``weights`` and the
-            feedback's own options where they count.
+        options: the flags' defaults at least, ``weights`` and the feedback's own options where
+            they are given.
 
     Raises:
-        ValueError: a value out of its range, or an option that would do nothing; the message
-            names flag, rule and value.
+        ValueError: a value out of its range, or an option that the feedback does not read; the
+            message names flag, rule and value.
     """
-    own = {name: x for name, x in options.items() if name not in PLAN_OPTIONS | COST_OPTIONS}
+    n, free_running = options["n"], options["n"] == "full"
+    ours = {
+        "num_steps": 1,
+        "feedback": build_feedback(options["feedback"], _of_feedbacks(options)),
+        "shifted": options["labels"] == "shifted",
+        "mix": 1.0,
+        "free_running": free_running,
+    }
     plan = UnrollPlan(
-        num_steps=_num_steps("1" if options["n"] == "full" else options["n"]),
+        settings=UnrollSettings(**named(UnrollSettings, options) | ours),
+        num_steps=_num_steps("1" if free_running else n),
         discount=_share("--teaforn-discount", options.get("discount", "1")),
         weights=None,
-        feedback=build_feedback(options["feedback"], own),
-        shifted=options["labels"] == "shifted",
         mix=_share("--teaforn-mix", options["mix"], curves=True),
-        free_running=options["n"] == "full",
-        share=_positions(options.get("sample_positions", 1.0)),
-        every=_every(options.get("every", 1)),
-        recompute=bool(options.get("recompute")),
+        share=_positions(options["sample_positions"]),
+        every=_every(options["every"]),
     )
     weights = options.get("weights")
-    if plan.free_running:
-        _check_free_running(options)
     if weights is None:
         return plan
     if len(plan.num_steps.pieces) > 1:
         raise ValueError(
-            f"--teaforn-weights: needs one number of steps throughout; received --teaforn-n"
-            f" {options['n']} with --teaforn-weights {weights}. Use --teaforn-discount with a"
-            " schedule."
+            f"--teaforn-weights: needs one number of steps throughout; received --teaforn-n {n}"
+            f" with --teaforn-weights {weights}. Use --teaforn-discount with a schedule."
         )
     plan = replace(plan, weights=_weights(plan.max_steps, weights))
     if plan.every > 1 and plan.weights[0] == 0:
@@ -107,17 +139,13 @@ def make_plan(options: dict[str, Any]) -> UnrollPlan:
     return plan
 
 
-def _check_free_running(options: dict[str, Any]) -> None:
-    idle = [
-        name
-        for name in ("discount", "weights", "labels", *sorted(COST_OPTIONS))
-        if options.get(name) not in (None, "aligned")
-    ]
-    for name in idle:
-        raise ValueError(
-            f"--teaforn-{name.replace('_', '-')}: does nothing with --teaforn-n full, which has one"
-            f" pass and aligned labels; received {options[name]}. Leave it out."
-        )
+def named(settings: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that bear the name of a field of these settings, which they fill."""
+    return {x.name: options[x.name] for x in fields(settings) if x.name in options}
+
+
+def _of_feedbacks(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: x for kind in FEEDBACKS.values() for name, x in named(kind, options).items()}
 
 
 def _positions(share: float) -> float:
