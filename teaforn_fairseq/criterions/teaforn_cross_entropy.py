@@ -16,6 +16,7 @@ from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfi
 from teaforn_fairseq.loss import fused as fused_loss
 from teaforn_fairseq.loss.steps_loss import LossSettings
 from teaforn_fairseq.models.twins import chosen_model, require_unrollable
+from teaforn_fairseq.models.unrollable import NUM_SLOTS
 from teaforn_fairseq.unroll.plan import make_plan
 from teaforn_fairseq.unroll.presets import in_force
 
@@ -129,7 +130,7 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         unrolled = model(
             **sample["net_input"],
             target=sample["target"],
-            num_tokens=sample["ntokens"],
+            num_tokens=sample.get(NUM_SLOTS),
             unroll_settings=unroll_settings,
             loss_settings=self._loss_settings(weights, reduce, training),
         )
