@@ -134,6 +134,8 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
             unroll_settings=unroll_settings,
             loss_settings=self._loss_settings(weights, reduce, training),
         )
+        # fairseq counts a language model's slots without a label too: nll_loss is nll_loss_1.
+        unrolled["ntokens"] += sample["ntokens"] - unrolled["ntokens"][0]
         sample_size = sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
         return unrolled["loss"], sample_size, self._log(unrolled, sample, sample_size)
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from fairseq.models.transformer import TransformerEncoderBase
 from omegaconf import DictConfig
-from torch import Tensor
+from torch import Tensor, nn
 
 from teaforn_fairseq.decoders.base import DecoderAdapter, OwnLayers
 from teaforn_fairseq.decoders.transformer import TransformerAdapter
@@ -125,6 +125,19 @@ class Unrollable:
                 "--teaforn-unshared: needs unroll steps to serve, so --teaforn-n must be at least"
                 " 2; received 1. Leave it out, or raise --teaforn-n."
             )
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """The stock model over the same parameters, which is what ``torch.jit.script`` compiles.
+
+        TorchScript knows neither catch-all arguments nor ``super()``; decoding needs the stock
+        code alone.
+        """
+        family = type(self).__mro__
+        stock = object.__new__(family[family.index(Unrollable) + 1])
+        stock.__dict__ = self.__dict__ | {"_modules": dict(self._modules)}
+        for members in (stock.__dict__, stock._modules):
+            members.pop(UNSHARED_PREFIX.rstrip("."), None)
+        return stock
 
     def note_slots(self, sample: dict[str, Any]) -> None:
         """Note the number of slots in a batch that is still on the CPU, for ``num_tokens``.
