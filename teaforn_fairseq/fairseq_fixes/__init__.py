@@ -5,11 +5,13 @@ They act on every run with this ``--user-dir``, of stock models too.
 
 from functools import cache
 
-from teaforn_fairseq.fairseq_fixes import exact_resume, safe_loading
+from teaforn_fairseq.fairseq_fixes import exact_resume, safe_loading, safe_options, side_doors
 
 
 @cache
 def apply() -> None:
     """Make all changes; a second call does nothing."""
     safe_loading.apply()
+    safe_options.apply()
+    side_doors.apply()
     exact_resume.apply()
