@@ -1,12 +1,13 @@
 """What else a checkpoint's configuration could have fairseq load, import, write or run."""
 
+import tarfile
 from argparse import Namespace
 
 import pytest
 import torch
 from fairseq import checkpoint_utils
 from fairseq.data.fasta_dataset import FastaDataset
-from fairseq.models.speech_to_text.xm_transformer import XMTransformerModel
+from fairseq.models.speech_to_text import xm_transformer
 from fairseq.models.text_to_speech.vocoder import CodeHiFiGANVocoder
 from fairseq.modules.quantization.pq.em import EM
 from test_safe_loading import Program, torch_before_2_6
@@ -14,7 +15,7 @@ from test_safe_loading import Program, torch_before_2_6
 from teaforn_fairseq.export.stock_checkpoint import read_twin
 
 LOADS = {
-    "decoder": lambda path: XMTransformerModel.build_model(
+    "decoder": lambda path: xm_transformer.XMTransformerModel.build_model(
         Namespace(load_pretrained_decoder_from=path), task=None
     ),
     "centroids": lambda path: EM.load(object.__new__(EM), path.parent, layer=0),
@@ -49,6 +50,31 @@ def test_a_harmless_file_that_an_option_names_loads_as_ever(tmp_path, monkeypatc
     em = object.__new__(EM)
     em.load(tmp_path, layer=0)
     assert em.centroids.tolist() == [0, 1, 2]
+
+
+@pytest.fixture
+def archives(tmp_path):
+    """A TorchScript archive, and a tar archive."""
+    torch.jit.script(torch.nn.Linear(1, 1)).save(tmp_path / "a TorchScript archive")
+    with tarfile.open(tmp_path / "a tar archive", "w") as tar:
+        tar.add(tmp_path / "a TorchScript archive", "storages")
+    return sorted(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        checkpoint_utils.load_checkpoint_to_cpu,
+        checkpoint_utils.load_ema_from_checkpoint,
+        read_twin,
+        xm_transformer.torch.load,
+    ],
+)
+def test_the_safe_loader_gets_no_archive_that_it_would_hand_on(archives, load):
+    for path in archives:
+        rule = "must be a checkpoint written by fairseq-train"
+        with pytest.raises(ValueError, match=f"^{path}: {rule}.*: it is {path.name}, which could"):
+            load(path)
 
 
 def test_no_shell_reads_a_path(tmp_path):
