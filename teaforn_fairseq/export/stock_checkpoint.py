@@ -19,6 +19,8 @@ from fairseq.tasks.translation import TranslationConfig
 from torch import Tensor
 
 from teaforn_fairseq.fairseq_fixes.safe_loading import refusal
+from teaforn_fairseq.fairseq_fixes.safe_options import make_harmless
+from teaforn_fairseq.fairseq_fixes.side_doors import refuse_archives
 from teaforn_fairseq.models.twins import PREFIX, UNSHARED_PREFIX
 
 STOCK_CRITERION = "label_smoothed_cross_entropy"
@@ -70,6 +72,7 @@ def read_twin(path: Path) -> TwinCheckpoint:
             " its entries cfg, model and optimizer_history."
         )
     arch = _stock_arch(path, cfg.get("model"))
+    make_harmless(cfg, path)
     history = state["optimizer_history"][-1]
     return TwinCheckpoint(
         path=path,
@@ -143,6 +146,7 @@ def stock_state(checkpoint: TwinCheckpoint, parameters: dict[str, Tensor]) -> di
 
 
 def _read(path: Path) -> Any:
+    refuse_archives(path)
     try:
         # Mapped, so that the optimizer's state, two thirds of the file, is never read.
         return torch.load(
