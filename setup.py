@@ -1,13 +1,15 @@
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 HAS_WHEEL = "platform_system == 'Linux' and platform_machine == 'x86_64'"
 NO_WHEEL = "platform_system != 'Linux' or platform_machine != 'x86_64'"
+INIT = Path(__file__).with_name("teaforn_fairseq") / "__init__.py"
 
 setup(
     name="teaforn_fairseq",
-    version="0.1.0",
+    version=re.search(r'__version__ = "(.+)"', INIT.read_text(encoding="utf-8"))[1],
     description="TeaForN (Teacher-Forcing with N-grams) training for fairseq",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

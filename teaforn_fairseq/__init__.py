@@ -1,9 +1,10 @@
 """TeaForN (Teacher-Forcing with N-grams, EMNLP 2020) as a fairseq user directory.
 
 Importing the package registers the criterion ``teaforn_cross_entropy``, the ``teaforn_*``
-architectures and the task ``teaforn_translation``, has fairseq read checkpoints through PyTorch's
-safe loader alone, and makes resuming exact.
+architectures and the task ``teaforn_translation``, and mends what ``fairseq_fixes`` lists.
 """
+
+__version__ = "0.1.0"
 
 from teaforn_fairseq import fairseq_fixes
 from teaforn_fairseq.criterions import teaforn_cross_entropy  # noqa: F401
