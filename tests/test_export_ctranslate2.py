@@ -122,6 +122,7 @@ def test_without_ctranslate2_the_package_to_install_is_named(last, tmp_path):
     )
     assert printed.endswith(
         "error: --format ctranslate2: needs the package ctranslate2; received: No module named"
-        " 'ctranslate2'. Install it: pip install \"teaforn_fairseq[export]\".\n"
+        " 'ctranslate2'. Install it, in a clone: pip install --constraint constraints.txt"
+        ' ".[export]".\n'
     )
     assert os.listdir(tmp_path) == ["venv"]

@@ -36,7 +36,7 @@ def require_ctranslate2() -> None:
     except ImportError as error:
         raise ValueError(
             f"--format ctranslate2: needs the package ctranslate2; received: {error}."
-            ' Install it: pip install "teaforn_fairseq[export]".'
+            ' Install it, in a clone: pip install --constraint constraints.txt ".[export]".'
         ) from error
 
 

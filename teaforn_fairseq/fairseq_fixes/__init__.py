@@ -6,16 +6,37 @@ an ``apply``.
 
 from functools import cache
 
-from teaforn_fairseq.fairseq_fixes import (
+from teaforn_fairseq.fairseq_fixes import quiet
+
+quiet.apply()  # here, because the others import fairseq, which warns
+
+from teaforn_fairseq.fairseq_fixes import (  # noqa: E402
+    asked_checkpoints,
+    combined_data,
     exact_resume,
     full_help,
+    numpy_names,
     safe_loading,
     safe_options,
     side_doors,
     slot_counts,
+    which_code,
+    whole_evaluation,
 )
 
-FIXES = (safe_loading, safe_options, side_doors, exact_resume, full_help, slot_counts)
+FIXES = (
+    safe_loading,
+    safe_options,
+    side_doors,
+    exact_resume,
+    asked_checkpoints,
+    combined_data,
+    numpy_names,
+    which_code,
+    whole_evaluation,
+    full_help,
+    slot_counts,
+)
 
 
 @cache

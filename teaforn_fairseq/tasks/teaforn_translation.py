@@ -1,12 +1,11 @@
-"""fairseq's translation task that keeps every sentence and validates with BLEU at several beams."""
+"""fairseq's translation task that validates with BLEU at several beams."""
 
 from argparse import Namespace
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from fairseq import utils
-from fairseq.data import FairseqDataset, encoders
-from fairseq.data.iterators import EpochBatchIterator
+from fairseq.data import encoders
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from omegaconf import II
@@ -52,10 +51,7 @@ class TeaForNTranslationConfig(TranslationConfig):
 
 @register_task("teaforn_translation", dataclass=TeaForNTranslationConfig)
 class TeaForNTranslationTask(TranslationTask):
-    """``translation``, except that validation and generation drop no sentence.
-
-    With ``--eval-bleu-beams`` validation logs BLEU at these beams as well.
-    """
+    """``translation``; with ``--eval-bleu-beams`` validation logs BLEU at these beams as well."""
 
     cfg: TeaForNTranslationConfig
 
@@ -101,16 +97,6 @@ class TeaForNTranslationTask(TranslationTask):
             self.references = read_references(path, len(self.datasets[split]))
         elif split != self.cfg.train_subset:
             self.references = None  # fairseq-validate may go on to another set
-
-    def get_batch_iterator(self, dataset: FairseqDataset, **options: Any) -> EpochBatchIterator:
-        """fairseq's iterator; of all data but the training set it yields every sentence.
-
-        fairseq throws a last batch away whose size is no multiple of
-        ``required_batch_size_multiple``.
-        """
-        if dataset is not self.datasets.get(self.cfg.train_subset):
-            options["required_batch_size_multiple"] = 1
-        return super().get_batch_iterator(dataset, **options)
 
     def valid_step(
         self, sample: dict[str, Any], model: Module, criterion: Module

@@ -1,0 +1,34 @@
+"""A language model of a few parameters, its data and its training."""
+
+from commands import TEAFORN, run
+from forked import Training
+
+SAMPLE = 32
+LM = [
+    *("--task", "language_modeling", "--arch", "teaforn_transformer_lm"),
+    *("--share-decoder-input-output-embed", "--tokens-per-sample", str(SAMPLE)),
+    *("--decoder-layers", "1", "--decoder-attention-heads", "2", "--decoder-ffn-embed-dim", "16"),
+    *("--decoder-embed-dim", "16", "--decoder-input-dim", "16", "--decoder-output-dim", "16"),
+    *TEAFORN,
+]
+
+
+def binarise(raw, folder):
+    """Words of the German side of ``raw`` in ``folder``/lm; returns it."""
+    texts = [
+        part
+        for split in ("train", "valid", "test")
+        for part in (f"--{split}pref", raw / f"{split}.de")
+    ]
+    run("fairseq-preprocess", "--only-source", *texts, "--destdir", folder / "lm")
+    return folder / "lm"
+
+
+def num_tokens(text):
+    """Words and ends of sentences of a raw text."""
+    return sum(len(line.split()) + 1 for line in text.read_text().splitlines())
+
+
+def train(data, save_dir, *options, log):
+    """One fairseq-train of it from start to end."""
+    return Training(data, save_dir, *options, task=LM, log=log).finish()

@@ -1,0 +1,128 @@
+"""Scoring, generation and validation cover all data, or stop and name what they would leave out."""
+
+import re
+
+import pytest
+import small_lm
+from commands import PLUGIN, TEAFORN
+from forked import Training, train
+from forked_commands import command
+from small_lm import SAMPLE, binarise, num_tokens
+
+SKIP = "--skip-invalid-size-inputs-valid-test"
+STOCK = ["--task", "translation", "--required-batch-size-multiple", "8"]  # fairseq's defaults
+SHORT = ["--max-source-positions", "20"]
+LIMIT = r"ValueError: --max-source-positions, --max-target-positions: .* received (\d+) of (\d+)"
+
+
+@pytest.fixture(scope="module")
+def lm(numerals, tmp_path_factory):
+    """Data and a checkpoint of a language model that takes 32 tokens."""
+    folder = tmp_path_factory.mktemp("lm")
+    data = binarise(numerals, folder)
+    options = ["--max-update", "1", "--disable-validation"]
+    small_lm.train(data, folder / "run", *options, log=folder / "log")
+    return data, folder / "run" / "checkpoint_last.pt"
+
+
+def eval_lm(lm, *options, **kwargs):
+    data, checkpoint = lm
+    words = [data, "--user-dir", PLUGIN, "--path", checkpoint, "--cpu", *options]
+    return command("eval_lm", *words, **kwargs)
+
+
+@pytest.mark.parametrize("context", [0, 10])
+@pytest.mark.parametrize("subset", ["test", "train"])
+def test_eval_lm_evaluates_every_token(lm, numerals, tmp_path, subset, context):
+    options = ["--gen-subset", subset, "--context-window", context, "--tokens-per-sample", SAMPLE]
+    printed = eval_lm(lm, *options, log=tmp_path / "log")
+    (evaluated,) = re.findall(r"Evaluated ([\d,]+) tokens", printed)
+    assert int(evaluated.replace(",", "")) == num_tokens(numerals / f"{subset}.de") > SAMPLE
+
+
+@pytest.mark.parametrize("options", [[], ["--tokens-per-sample", str(SAMPLE + 1)]])
+def test_eval_lm_stops_where_blocks_are_longer_than_the_model_takes(lm, tmp_path, options):
+    printed = eval_lm(lm, *options, "--gen-subset", "train", log=tmp_path / "log", fails=True)
+    message = rf"ValueError: --tokens-per-sample: must be at most {SAMPLE}, .* received \d+ of \d+ "
+    assert re.match(message, printed.splitlines()[-1]), printed
+    assert "Perplexity" not in printed
+
+
+def test_eval_lm_leaves_out_what_it_was_asked_to_leave_out(lm, numerals, tmp_path):
+    total = num_tokens(numerals / "test.de")
+    options = ["--tokens-per-sample", total - 1]  # one block too long, and one of a single token
+    printed = eval_lm(lm, *options, SKIP, log=tmp_path / "log")
+    assert "1 samples have invalid sizes and will be skipped" in printed
+    assert "Evaluated 1 tokens" in printed
+
+
+@pytest.fixture(scope="module")
+def translator(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("translator")
+    options = [*TEAFORN, "--max-update", "1", "--disable-validation"]
+    train(data, folder, *options, log=folder / "log")
+    return folder / "checkpoint_last.pt"
+
+
+def hypotheses(printed):
+    return re.findall(r"^H-(\d+)", printed, flags=re.MULTILINE)
+
+
+def generate(data, checkpoint, *options, **kwargs):
+    words = [data, "--user-dir", PLUGIN, "--path", checkpoint, "--cpu", "--beam", "1", *options]
+    return command("generate", *words, **kwargs)
+
+
+def test_generation_of_any_task_keeps_every_sentence(data, translator, tmp_path):
+    printed = generate(data, translator, *STOCK, log=tmp_path / "log")
+    assert sorted(map(int, hypotheses(printed))) == list(range(13))
+
+
+def test_generation_stops_at_sentences_that_are_too_long(data, translator, tmp_path):
+    printed = generate(data, translator, *STOCK, *SHORT, log=tmp_path / "log", fails=True)
+    found = re.match(LIMIT, printed.splitlines()[-1])
+    assert found and 0 < int(found[1]) < int(found[2]) == 13, printed
+    assert not hypotheses(printed)
+    some = generate(data, translator, *STOCK, *SHORT, SKIP, log=tmp_path / "skip")
+    assert len(hypotheses(some)) == 13 - int(found[1])
+
+
+def test_interactive_stops_at_sentences_that_are_too_long(data, translator, tmp_path):
+    (tmp_path / "text").write_text("a b\n" + "a b c d e " * 5 + "\n")
+    words = [data, "--user-dir", PLUGIN, "--path", translator, "--cpu", *SHORT]
+    words += ["--input", tmp_path / "text", "--buffer-size", "2"]
+    printed = command("interactive", *words, log=tmp_path / "log", fails=True)
+    assert re.match(LIMIT, printed.splitlines()[-1]), printed
+
+
+@pytest.mark.parametrize("subset", ["valid", "train"])
+def test_validation_in_training_stops_at_sentences_that_are_too_long(data, tmp_path, subset):
+    # Training leaves such sentences out, and may be asked to validate on its own data.
+    options = [*TEAFORN, *SHORT, "--max-update", "1", "--valid-subset", subset]
+    printed = Training(data, tmp_path / "run", *options, log=tmp_path / "log").finish(fails=True)
+    assert re.match(LIMIT, printed.splitlines()[-1]), printed
+    assert "num_updates" not in printed
+    train(data, tmp_path / "run", *options, SKIP, log=tmp_path / "skip")
+
+
+def test_validation_of_any_task_keeps_every_sentence(data, translator, tmp_path):
+    words = [data, "--user-dir", PLUGIN, "--path", translator, "--cpu", "--max-tokens", "800"]
+    losses = {
+        re.search(r"\| valid \|.* \| loss ([\d.]+)", printed)[1]
+        for multiple in ("1", "8")
+        for printed in [
+            command(
+                *("validate", *words, "--task", "translation"),
+                *("--required-batch-size-multiple", multiple),
+                log=tmp_path / multiple,
+            )
+        ]
+    }
+    assert len(losses) == 1
+
+
+def test_training_batches_stay_fairseqs(data, tmp_path):
+    """Of 300 pairs stock fairseq with these options trains on 296 in an epoch."""
+    options = [*TEAFORN, *STOCK, "--max-epoch", "1", "--no-save", "--max-tokens", "100000"]
+    log = train(data, tmp_path / "run", *options, log=tmp_path / "log")
+    assert sum(float(record["bsz"]) for record in log["train_inner"]) == 296
