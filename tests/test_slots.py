@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.options import get_training_parser, parse_args_and_arch
+from fairseq.trainer import Trainer
 
-from teaforn_fairseq.packed.packing import Packing
+from teaforn_fairseq.packed.packing import Packing, target_slots
 from teaforn_fairseq.packed.shared_table import look_up
 
 TOKENS = torch.tensor([[2, 5, 6, 1], [1, 1, 2, 7], [3, 4, 5, 6]])  # 1 is padding, on either side
@@ -48,3 +51,31 @@ def test_rows_mean_and_table_have_one_gradient_as_autograd_would_sum_it(padding_
     (expected,) = torch.autograd.grad(objective(table, plain, table.mean(0)), table)
     (actual,) = torch.autograd.grad(objective(*look_up(table, tokens, padding_idx)), table)
     torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_fairseqs_trainer_notes_the_slots_before_a_batch_leaves_the_cpu(
+    build, batch, teaforn, task
+):
+    words = ["data", "--arch", "teaforn_transformer", "--cpu", "--max-tokens", "9", "--lr", "1"]
+    words += ["--optimizer", "sgd", "--criterion", "teaforn_cross_entropy"]
+    cfg = convert_namespace_to_omegaconf(parse_args_and_arch(get_training_parser(), words))
+    trainer, sample = Trainer(cfg, task, build(), teaforn(2)), batch((4, 2))
+    assert trainer._prepare_sample(sample)[0]["num_slots"] == 6
+
+
+def test_slots_reach_from_the_first_to_the_last_that_has_an_input_or_a_label():
+    tokens = torch.tensor([[2, 5, 1, 1, 6, 1], [1, 1, 2, 1, 5, 6]])
+    target = torch.tensor([[5, 1, 1, 6, 2, 1], [1, 1, 1, 5, 6, 2]])
+    expected = [[1, 1, 1, 1, 1, 0], [0, 0, 1, 1, 1, 1]]
+    assert target_slots(tokens, target, 1).int().tolist() == expected
+
+
+@pytest.mark.parametrize("values", [torch.arange(1.0, 7), torch.tensor([True] * 6)])
+def test_values_move_ahead_within_their_rows(values):
+    packing = Packing.of(torch.tensor([[0, 1, 1], [1, 1, 1], [1, 0, 0]]).bool())
+    x = values.tolist()
+    empty = type(x[0])()
+    assert packing.ahead(values, 0).tolist() == x
+    assert packing.ahead(values, 1).tolist() == [x[1], empty, x[3], x[4], empty, empty]
+    assert packing.ahead(values[:, None], 2)[:, 0].tolist() == [empty] * 2 + [x[4]] + [empty] * 3
+    assert packing.ahead(values, 9).tolist() == [empty] * 6
