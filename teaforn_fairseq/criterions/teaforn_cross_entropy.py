@@ -105,7 +105,7 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         if teacher_forcing and self.stock_loss:
             loss, sample_size, log = super().forward(model, sample, reduce=reduce)
             unrolled = {key: [log[key]] for key in PER_STEP_KEYS if key in log}
-            unrolled["parts"] = log["loss"].view(1)
+            unrolled["parts"] = log["loss"].sum().view(1)
         else:
             unrolled = model(
                 **sample["net_input"],
