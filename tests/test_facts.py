@@ -8,8 +8,8 @@ import torch
 
 from teaforn_fairseq.decoders.transformer import TransformerAdapter
 from teaforn_fairseq.feedbacks.hidden import Hidden
-from teaforn_fairseq.packed.slots import Slots
-from teaforn_fairseq.unroll.steps import UnrollSettings, unroll
+from teaforn_fairseq.packed.packing import Packing
+from teaforn_fairseq.unroll.steps import Start, UnrollSettings, unroll
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -17,11 +17,13 @@ CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 def states(model, net_input, num_steps):
     """h_t^(i) as (N, B, T, C), zero at padding."""
     decoder, settings = TransformerAdapter(model.decoder), UnrollSettings(num_steps, Hidden())
-    tokens, gold, memory = model.read(decoder, **net_input)
-    slots = Slots.of(tokens, decoder.padding_idx)
-    batch = decoder.prepare(slots, memory)
-    steps = unroll(decoder, tokens, gold, batch, slots, settings)
-    return torch.stack([slots.unpack(features) for features in steps])
+    tokens, rows, vocabulary, encoder_output = model.read(**net_input)
+    packing = Packing.of(tokens.ne(model.decoder.padding_idx))
+    gold = packing.pack(vocabulary.dress(rows))
+    places = decoder.places(tokens, packing, padded=False)
+    runner = decoder.prepare(packing, encoder_output)
+    steps = unroll(runner, runner, Start(packing, gold, places, vocabulary), settings)
+    return torch.stack([packing.unpack(features) for features in steps])
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The systems of the literature, each one setting of the engine (method.md, "The family")."""
 
+import copy
 import logging
 import re
 from argparse import ArgumentParser
@@ -68,9 +69,15 @@ def test_free_running_with_mix_0_is_teacher_forcing(build, batch, teaforn, stock
     assert_same(actual, expected)
 
 
-def test_free_running_refuses_left_padded_targets(build, batch, teaforn):
-    with pytest.raises(ValueError, match="^--left-pad-target: "):
-        teaforn("full")(build(), batch((3, 2), left_pad_target=True))
+def test_free_running_takes_targets_padded_on_either_side(build, batch, teaforn):
+    model, right = build(), batch((3, 2))
+    left = copy.deepcopy(right)
+    for tokens in (left["target"], left["net_input"]["prev_output_tokens"]):
+        tokens[1] = tokens[1].roll(1)
+    assert left["target"][1, 0] == 1
+    criterion = teaforn("full")
+    actual = loss_and_gradients(model, lambda: criterion(model, left)[0])
+    assert_same(actual, loss_and_gradients(model, lambda: criterion(model, right)[0]))
 
 
 def test_scheduled_sampling_by_preset_is_two_passes_over_the_stock_decoder(build, batch, teaforn):

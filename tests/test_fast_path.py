@@ -266,6 +266,7 @@ def test_a_step_waits_for_nothing_but_the_number_of_source_tokens_on_a_cpu(
     learned = {"encoder_learned_pos": True, "decoder_learned_pos": True}
     model = build(share_all_embeddings=True, **DROPOUT, **learned)
     sample = batch((6, 3, 5))
+    model.note_slots(sample)  # as fairseq's trainer does before a batch goes to a GPU
     criterion = teaforn(3, label_smoothing=0.1, teaforn_sample_positions=0.5, **options)
     with Synchronisations() as mode:
         criterion(model, sample)[0].backward()

@@ -8,10 +8,11 @@ import torch
 from test_reference import assert_same, loss_and_gradients
 
 from teaforn_fairseq.criterions.options import DEFAULTS
-from teaforn_fairseq.decoders.transformer import TransformerAdapter
+from teaforn_fairseq.decoders.vocabulary import Vocabulary
 from teaforn_fairseq.feedbacks import FEEDBACKS, build_feedback
+from teaforn_fairseq.loss.steps_loss import step_labels
+from teaforn_fairseq.packed.packing import Packing
 from teaforn_fairseq.unroll.plan import make_plan
-from teaforn_fairseq.unroll.steps import step_labels
 
 FEEDBACK_CASES = {
     "hidden": ({"teaforn_feedback": "hidden"}, None),
@@ -77,23 +78,22 @@ def test_shifted_labels_of_a_padded_batch_follow_the_formula(
 
 
 def test_labels_of_every_step_boundaries_and_padding_included():
+    def labels_of(target, num_steps, shifted):
+        packing = Packing.of(target.ne(1))
+        labels = step_labels(target, packing, num_steps, shifted, padding_idx=1)
+        return [x.tolist() for x in labels]
+
     target = torch.tensor([[5, 6, 7, 2], [8, 2, 1, 1], [2, 1, 1, 1]])  # 2 is eos, 1 padding
-    aligned = step_labels(target, 3, shifted=False, padding_idx=1)
-    assert all(torch.equal(labels, target) for labels in aligned) and len(aligned) == 3
-    shifted = step_labels(target, 5, shifted=True, padding_idx=1)
-    assert [labels.tolist() for labels in shifted] == [
-        [[5, 6, 7, 2], [8, 2, 1, 1], [2, 1, 1, 1]],
-        [[6, 7, 2, 1], [2, 1, 1, 1], [1, 1, 1, 1]],
-        [[7, 2, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]],
-        [[2, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]],
-        [[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]],
+    assert labels_of(target, 3, shifted=False) == [[5, 6, 7, 2, 8, 2, 2]] * 3
+    assert labels_of(target, 5, shifted=True) == [
+        [5, 6, 7, 2, 8, 2, 2],
+        [6, 7, 2, 1, 2, 1, 1],
+        [7, 2, 1, 1, 1, 1, 1],
+        [2, 1, 1, 1, 1, 1, 1],
+        [1, 1, 1, 1, 1, 1, 1],
     ]
     left = torch.tensor([[1, 1, 8, 2]])
-    assert [x.tolist() for x in step_labels(left, 3, shifted=True, padding_idx=1)] == [
-        [[1, 1, 8, 2]],
-        [[1, 1, 2, 1]],
-        [[1, 1, 1, 1]],
-    ]
+    assert labels_of(left, 3, shifted=True) == [[8, 2], [2, 1], [1, 1]]
 
 
 def test_shifted_steps_report_means_over_their_own_labels(build, batch, teaforn):
@@ -102,31 +102,36 @@ def test_shifted_steps_report_means_over_their_own_labels(build, batch, teaforn)
     assert [int(log[f"total_{step}"]) for step in (1, 2, 3)] == [7, 4, 2]
 
 
+def vocabulary_of(model):
+    projection = model.decoder.output_projection
+    return Vocabulary(model.decoder, (projection.weight, projection.bias))
+
+
 @pytest.fixture
 def states(build):
-    """Features (B, T, C_out) and the adapter of a decoder."""
+    """Features (B, T, C_out) and the vocabulary of a decoder."""
     model = build(decoder_output_dim=6)
-    return torch.randn(2, 3, 6, dtype=torch.double), TransformerAdapter(model.decoder)
+    return torch.randn(2, 3, 6, dtype=torch.double), vocabulary_of(model)
 
 
 def test_k_of_the_whole_vocabulary_is_the_softmax_expectation(states):
-    features, decoder = states
-    whole = build_feedback("topk", {"topk": len(decoder.table)})(features, decoder)
-    torch.testing.assert_close(whole, build_feedback("topk", {"topk": 0})(features, decoder))
+    features, vocabulary = states
+    whole = build_feedback("topk", {"topk": len(vocabulary.embedding_rows)})(features, vocabulary)
+    torch.testing.assert_close(whole, build_feedback("topk", {"topk": 0})(features, vocabulary))
 
 
 def test_k_of_1_is_the_argmax_embedding(states):
-    features, decoder = states
-    one = build_feedback("topk", {"topk": 1})(features, decoder)
-    torch.testing.assert_close(one, build_feedback("argmax", {})(features, decoder))
+    features, vocabulary = states
+    one = build_feedback("topk", {"topk": 1})(features, vocabulary)
+    torch.testing.assert_close(one, build_feedback("argmax", {})(features, vocabulary))
 
 
 def test_topk_divides_probabilities_not_logits(states):
-    features, decoder = states
-    p = decoder.logits(features).softmax(-1)
+    features, vocabulary = states
+    p = vocabulary.logits(features).softmax(-1)
     top, words = p.topk(2)
-    expected = (top[..., None] * decoder.embed(words)).sum(-2) / top.sum(-1, keepdim=True)
-    torch.testing.assert_close(build_feedback("topk", {"topk": 2})(features, decoder), expected)
+    expected = (top[..., None] * vocabulary.embed(words)).sum(-2) / top.sum(-1, keepdim=True)
+    torch.testing.assert_close(build_feedback("topk", {"topk": 2})(features, vocabulary), expected)
 
 
 @pytest.mark.parametrize(
@@ -134,10 +139,7 @@ def test_topk_divides_probabilities_not_logits(states):
 )
 def test_no_logits_are_kept_for_the_backward_pass(build, name, options):
     model = build()
-    decoder, parameters = (
-        TransformerAdapter(model.decoder),
-        {p.data_ptr() for p in model.parameters()},
-    )
+    vocabulary, parameters = vocabulary_of(model), {p.data_ptr() for p in model.parameters()}
     features = torch.randn(2, 5, 8, dtype=torch.double, requires_grad=True)
     sizes = []
 
@@ -147,8 +149,8 @@ def test_no_logits_are_kept_for_the_backward_pass(build, name, options):
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        build_feedback(name, options)(features, decoder)
-    assert max(sizes) < 2 * 5 * len(decoder.table)
+        build_feedback(name, options)(features, vocabulary)
+    assert max(sizes) < 2 * 5 * len(vocabulary.embedding_rows)
 
 
 def test_same_seed_same_draws_and_another_seed_others(build, batch, teaforn):

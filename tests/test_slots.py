@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from teaforn_fairseq.packed.packing import Packing
 from teaforn_fairseq.packed.shared_table import look_up
-from teaforn_fairseq.packed.slots import Slots
 
 TOKENS = torch.tensor([[2, 5, 6, 1], [1, 1, 2, 7], [3, 4, 5, 6]])  # 1 is padding, on either side
 VALUES = 10 * torch.arange(12.0).view(3, 4)
@@ -12,27 +12,27 @@ VALUES = 10 * torch.arange(12.0).view(3, 4)
 
 @pytest.mark.parametrize("num_tokens", [None, 9])
 def test_real_tokens_and_the_way_back(num_tokens):
-    slots = Slots.of(TOKENS, 1, num_tokens)
-    assert slots.pack(TOKENS).tolist() == [2, 5, 6, 2, 7, 3, 4, 5, 6]
-    assert slots.begins.int().tolist() == [1, 0, 0, 1, 0, 1, 0, 0, 0]
-    rows = slots.rows(slots.pack(VALUES))
+    packing = Packing.of(TOKENS.ne(1), num_tokens)
+    assert packing.pack(TOKENS).tolist() == [2, 5, 6, 2, 7, 3, 4, 5, 6]
+    assert packing.begins.int().tolist() == [1, 0, 0, 1, 0, 1, 0, 0, 0]
+    rows = packing.rows(packing.pack(VALUES))
     assert rows.tolist() == [[0, 10, 20, 0], [60, 70, 0, 0], [80, 90, 100, 110]]
-    assert slots.unrows(rows).tolist() == slots.pack(VALUES).tolist()
-    assert slots.unpack(slots.pack(VALUES))[1].tolist() == [0, 0, 60, 70]
-    assert not slots.full
+    assert packing.unrows(rows).tolist() == packing.pack(VALUES).tolist()
+    assert packing.unpack(packing.pack(VALUES))[1].tolist() == [0, 0, 60, 70]
+    assert not packing.full
 
 
 def test_without_padding_nothing_moves():
-    slots = Slots.of(TOKENS[2:], 1)
-    assert slots.full
-    assert slots.pack(VALUES[2:]).data_ptr() == VALUES[2:].data_ptr()
-    assert slots.rows(slots.pack(VALUES[2:])).data_ptr() == VALUES[2:].data_ptr()
+    packing = Packing.of(TOKENS[2:].ne(1))
+    assert packing.full
+    assert packing.pack(VALUES[2:]).data_ptr() == VALUES[2:].data_ptr()
+    assert packing.rows(packing.pack(VALUES[2:])).data_ptr() == VALUES[2:].data_ptr()
 
 
 def test_a_number_above_the_real_tokens_takes_padding_in_without_moving_a_token():
-    slots = Slots.of(TOKENS, 1, 12)
-    assert slots.pack(TOKENS).tolist() == TOKENS.flatten().tolist()
-    few = Slots.of(TOKENS, 1, 10)
+    packing = Packing.of(TOKENS.ne(1), 12)
+    assert packing.pack(TOKENS).tolist() == TOKENS.flatten().tolist()
+    few = Packing.of(TOKENS.ne(1), 10)
     assert sorted(few.pack(TOKENS).tolist()) == [1, 2, 2, 3, 4, 5, 5, 6, 6, 7]
 
 

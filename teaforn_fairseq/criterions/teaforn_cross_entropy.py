@@ -18,6 +18,7 @@ from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfi
 from teaforn_fairseq.loss import fused as fused_loss
 from teaforn_fairseq.loss.steps_loss import LossSettings
 from teaforn_fairseq.models.twins import chosen_model, require_unrollable
+from teaforn_fairseq.models.unrollable import NUM_SLOTS
 from teaforn_fairseq.unroll.plan import make_plan, named
 
 logger = logging.getLogger(__name__)
@@ -107,18 +108,17 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
             unrolled = {key: [log[key]] for key in PER_STEP_KEYS if key in log}
             unrolled["parts"] = log["loss"].sum().view(1)
         else:
+            share = self.plan.share if training else 1.0
+            loss_settings = replace(self.loss_settings, weights=weights, reduce=reduce, share=share)
             unrolled = model(
                 **sample["net_input"],
                 target=sample["target"],
-                num_tokens=sample["ntokens"],
+                num_tokens=sample.get(NUM_SLOTS),
                 unroll_settings=unroll_settings,
-                loss_settings=replace(
-                    self.loss_settings,
-                    weights=weights,
-                    reduce=reduce,
-                    share=self.plan.share if training else 1.0,
-                ),
+                loss_settings=loss_settings,
             )
+            # fairseq counts a language model's slots without a label too: nll_loss is nll_loss_1.
+            unrolled["ntokens"] += sample["ntokens"] - unrolled["ntokens"][0]
             loss = unrolled["loss"]
             sample_size = sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
             log = self._log(unrolled, sample, sample_size)

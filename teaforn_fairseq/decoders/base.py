@@ -1,24 +1,25 @@
-"""What a decoder must offer to be unrolled: E, M and W (method.md, "Notation").
+"""What a decoder must offer to be unrolled: M (method.md, "Notation").
 
 An adapter works on an unchanged fairseq decoder, so that parameters, generation and every option
 of the decoder stay the stock ones. With it, ``decoder(w, encoder_out)[0]`` at the real tokens
-equals ``logits(body(embed(w), positions(w), prepare(slots, encoder_out)))``.
-B batch, T target length, n real target tokens, C features, V vocabulary.
+equals ``vocabulary.logits(runner.run(gold, places))``, where ``runner`` is what ``prepare`` makes,
+``gold`` holds the embeddings of w and ``places`` is what ``places`` makes of w.
+B batch, T target length, n real target tokens, C features.
 """
 
 import copy
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from fairseq.models import FairseqIncrementalDecoder
 from torch import Tensor, nn
 
-from teaforn_fairseq.packed.shared_table import look_up
-from teaforn_fairseq.packed.slots import Slots
+from teaforn_fairseq.decoders.vocabulary import through
+from teaforn_fairseq.packed.encoder import EncoderOutput
+from teaforn_fairseq.packed.packing import Packing
 
-EncoderOut = dict[str, list[Tensor]]
+StockOutput = dict[str, list[Tensor]]
 IncrementalState = dict[str, dict[str, Tensor | None]]
 
 
@@ -35,14 +36,33 @@ class OwnLayers(nn.Module):
         self.layer_norm = copy.deepcopy(decoder.layer_norm)
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where the slots of a step stand in their sentences.
+
+    Attributes:
+        positions: (n, C) position vectors, zero at a padding symbol; None for a decoder without.
+        hidden: (n,) bool, true at a padding symbol, to which no slot attends; None where a batch
+            has none inside a sentence.
+    """
+
+    positions: Tensor | None
+    hidden: Tensor | None
+
+    def ahead(self, packing: Packing, slots: int) -> "Places":
+        """Some slots further; beyond the end of a row there is no position and nothing hidden."""
+        moved = (x if x is None else packing.ahead(x, slots) for x in (self.positions, self.hidden))
+        return Places(*moved)
+
+
 class DecoderAdapter(ABC):
-    """What the unroll and the feedbacks need of a decoder.
+    """What the unroll needs of a decoder.
 
     It fits fairseq's decoders that are an embedding, positions, a stack of layers, a final norm
-    and an output projection; how the layers are called is left to the subclass.
+    and an output projection; how a layer is called is left to the subclass.
 
     Args:
-        decoder: a stock decoder, without adaptive softmax or adaptive input.
+        decoder: a stock decoder.
         own_layers: layers and final norm to run in place of the decoder's; None for these.
     """
 
@@ -50,122 +70,137 @@ class DecoderAdapter(ABC):
         self.decoder = decoder
         self.layers = (own_layers or decoder).layers
         self.layer_norm = (own_layers or decoder).layer_norm
-        self.padding_idx = decoder.embed_tokens.padding_idx
-        self.projection = decoder.output_projection.weight
 
-    @property
-    def table(self) -> Tensor:
-        """(V, C_table) the rows of the embedding table, before scaling and projection."""
-        rows, words = self.decoder.embed_tokens.weight, self.decoder.output_projection.weight
-        # A language model may predict the most frequent words only (--output-dictionary-size).
-        return rows if len(rows) == len(words) else rows[: len(words)]
-
-    def look_up(self, *tokens: Tensor) -> list[Tensor]:
-        """Rows (B, T, C_table) of the embedding table for token ids (B, T), of any streams.
-
-        Where the table is the output projection too, :attr:`projection` becomes the one whose
-        gradient holds that of all these rows (:mod:`teaforn_fairseq.packed.shared_table`).
-        """
-        table = self.decoder.embed_tokens
-        if type(table) is not nn.Embedding or table.weight is not self.projection:
-            return [table(ids) for ids in tokens]
-        flat = torch.cat([ids.flatten() for ids in tokens])
-        self.projection, rows, _ = look_up(table.weight, flat, table.padding_idx)
-        parts = rows.split([ids.numel() for ids in tokens])
-        return [part.view(*ids.shape, -1) for part, ids in zip(parts, tokens, strict=True)]
-
-    def embed(self, tokens: Tensor) -> Tensor:
-        """E: embeddings (..., C) of token ids (...), scaled, without positions."""
-        return self.dress(self.decoder.embed_tokens(tokens))
-
-    def dress(self, rows: Tensor) -> Tensor:
-        """The linear rest of E: scale, quant-noise and input projection.
+    def places(self, tokens: Tensor, packing: Packing, *, padded: bool) -> Places:
+        """Where the slots of decoder input (B, T) stand, as step 1 reads it.
 
         Args:
-            rows: (..., C_table) rows of the embedding table or mixtures of them.
-
-        Returns:
-            (..., C) what the decoder reads in these slots.
+            tokens: (B, T) decoder input w_0..w_{T-1}.
+            packing: where its n slots are.
+            padded: whether any of these may hold a padding symbol.
         """
-        x = self._through("quant_noise", self.decoder.embed_scale * rows)
-        return self._through("project_in_dim", x)
+        positions = None
+        if self.decoder.embed_positions is not None:
+            positions = packing.pack(self.decoder.embed_positions(tokens))
+        hidden = packing.pack(tokens.eq(self.decoder.embed_tokens.padding_idx)) if padded else None
+        return Places(positions, hidden)
 
-    def positions(self, tokens: Tensor) -> Tensor | None:
-        """Position vectors (B, T, C) of token ids (B, T), zero at padding; None without any."""
-        if self.decoder.embed_positions is None:
-            return None
-        return self.decoder.embed_positions(tokens)
-
-    @abstractmethod
-    def prepare(self, slots: Slots, encoder_out: Any) -> Any:
-        """What all unroll steps share of a batch, made once.
+    def prepare(self, packing: Packing, encoder_output: EncoderOutput | None) -> "Runner":
+        """Bind the decoder to a batch; what all unroll steps share of it is made here, once.
 
         Args:
-            slots: where its n real target tokens stand.
-            encoder_out: the stock encoder's output, or None for a decoder without one.
-
-        Returns:
-            What :meth:`body` takes as ``batch``.
+            packing: where its n real target tokens stand.
+            encoder_output: of this batch, or None for a decoder without an encoder.
         """
-
-    def body(self, inputs: Tensor, positions: Tensor | None, batch: Any) -> Tensor:
-        """M: positions, dropout, causal layers and final norm over any input vectors.
-
-        Args:
-            inputs: (n, C) what stands in the slots, gold embeddings or feedback. Not modified.
-            positions: (n, C) where the slots stand, or None.
-            batch: what :meth:`prepare` made of the batch.
-
-        Returns:
-            (n, C_out) features, ready for the output projection.
-        """
-        return self._leave(self.run_layers(self._enter(inputs, positions), batch))
+        return StockRunner(self, packing, encoder_output and encoder_output.as_stock())
 
     def next_slot(
-        self, inputs: Tensor, positions: Tensor | None, encoder_out: Any, state: IncrementalState
+        self,
+        inputs: Tensor,
+        places: Places,
+        encoder_out: StockOutput | None,
+        state: IncrementalState,
     ) -> Tensor:
         """M over the next slot of every target, by the stock layers.
 
         Args:
             inputs: (B, 1, C) what stands in the slot. Not modified.
-            positions: (B, 1, C) where it stands, or None.
+            places: where it stands, (B, 1, C) and (B, 1) or None.
             encoder_out: the stock encoder's output, or None.
-            state: fairseq's incremental state, which holds the slots before; none was padding.
+            state: fairseq's incremental state, which holds the slots before.
 
         Returns:
             (B, 1, C_out) features.
         """
-        x = self._enter(inputs, positions).transpose(0, 1)  # B x 1 x C -> 1 x B x C
-        memory = first(encoder_out, "encoder_out")
-        memory_padding_mask = first(encoder_out, "encoder_padding_mask")
+        x = self.enter(inputs, places.positions).transpose(0, 1)  # B x 1 x C -> 1 x B x C
         for layer in self.layers:
-            x = layer(x, memory, memory_padding_mask, state)[0]
-        return self._leave(x.transpose(0, 1))
+            x = self.call_layer(layer, x, encoder_out, places.hidden, state)
+        return self.leave(x.transpose(0, 1))
 
-    def _enter(self, inputs: Tensor, positions: Tensor | None) -> Tensor:
+    def enter(self, inputs: Tensor, positions: Tensor | None) -> Tensor:
+        """What comes before the layers: positions, norm and dropout; (..., C) to (..., C)."""
         x = inputs if positions is None else inputs + positions
-        return self.decoder.dropout_module(self._through("layernorm_embedding", x))
+        return self.decoder.dropout_module(through(self.decoder, "layernorm_embedding", x))
 
-    def _leave(self, x: Tensor) -> Tensor:
+    def leave(self, x: Tensor) -> Tensor:
+        """What comes behind the layers: norm and output dimension; (..., C) to (..., C_out)."""
         if self.layer_norm is not None:
             x = self.layer_norm(x)
-        return self._through("project_out_dim", x)
+        return through(self.decoder, "project_out_dim", x)
 
     @abstractmethod
-    def run_layers(self, x: Tensor, batch: Any) -> Tensor:
-        """``self.layers`` over x (n, C), each slot seeing those before it, to (n, C)."""
+    def call_layer(
+        self,
+        layer: nn.Module,
+        x: Tensor,
+        encoder_out: StockOutput | None,
+        hidden: Tensor | None,
+        state: IncrementalState | None,
+    ) -> Tensor:
+        """A layer's own ``forward``, each slot seeing those before it.
 
-    def logits(self, features: Tensor) -> Tensor:
-        """W: logits (..., V) of features (..., C_out)."""
-        return F.linear(features, self.projection, self.decoder.output_projection.bias)
+        Args:
+            layer: one of ``self.layers``.
+            x: (T, B, C), rows aligned left; with ``state`` (1, B, C), the next slot of each.
+            encoder_out: the stock encoder's output, or None.
+            hidden: (B, T) bool, true where no slot attends to; None for nowhere.
+            state: fairseq's incremental state, or None.
 
-    def _through(self, name: str, x: Tensor) -> Tensor:
-        """x through the decoder's module of this name, or unchanged where it has none."""
-        module = getattr(self.decoder, name, None)
-        return x if module is None else module(x)
+        Returns:
+            As x.
+        """
 
 
-def first(encoder_out: EncoderOut | None, key: str) -> Tensor | None:
+@dataclass(frozen=True)
+class Runner(ABC):
+    """A decoder bound to a batch.
+
+    Attributes:
+        adapter: the decoder's.
+        packing: where the batch's n real target tokens stand.
+    """
+
+    adapter: DecoderAdapter
+    packing: Packing
+
+    def run(self, inputs: Tensor, places: Places) -> Tensor:
+        """M: positions, dropout, causal layers and final norm over any input vectors.
+
+        Args:
+            inputs: (n, C) what stands in the slots, gold embeddings or feedback. Not modified.
+            places: where the slots stand.
+
+        Returns:
+            (n, C_out) features, ready for the output projection.
+        """
+        x = self.adapter.enter(inputs, places.positions)
+        return self.adapter.leave(self.run_layers(x, places.hidden))
+
+    @abstractmethod
+    def run_layers(self, x: Tensor, hidden: Tensor | None) -> Tensor:
+        """The layers over x (n, C), each slot seeing those before it but the hidden ones (n,)."""
+
+
+@dataclass(frozen=True)
+class StockRunner(Runner):
+    """The layers' own ``forward`` over rows that are aligned left.
+
+    Attributes:
+        encoder_out: the encoder's output in fairseq's form, None for a decoder without one.
+    """
+
+    encoder_out: StockOutput | None
+
+    def run_layers(self, x: Tensor, hidden: Tensor | None) -> Tensor:
+        """Real tokens (n, C) to rows, through the layers and back."""
+        x = self.packing.rows(x).transpose(0, 1)  # n x C -> B x T x C -> T x B x C
+        rows = None if hidden is None else self.packing.rows(hidden)
+        for layer in self.adapter.layers:
+            x = self.adapter.call_layer(layer, x, self.encoder_out, rows, None)
+        return self.packing.unrows(x.transpose(0, 1))
+
+
+def first(encoder_out: StockOutput | None, key: str) -> Tensor | None:
     """The only entry under this key of a stock encoder's output, or None."""
-    entries = (encoder_out or {}).get(key) or [None]
+    entries: list[Any] = (encoder_out or {}).get(key) or [None]
     return entries[0]

@@ -1,31 +1,28 @@
 """The stock LightConv and DynamicConv decoder as the unroll sees it.
 
-B batch, T target length, n real target tokens, C features.
+B batch, T target length, C features.
 """
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from teaforn_fairseq.decoders.base import DecoderAdapter, first
-from teaforn_fairseq.packed.encoder import Memory
-from teaforn_fairseq.packed.slots import Slots
+from teaforn_fairseq.decoders.base import DecoderAdapter, IncrementalState, StockOutput, first
 
 
 class LightConvAdapter(DecoderAdapter):
     """A ``LightConvDecoder``.
 
     Its convolutions look back alone and know of no padding. Rows are aligned left, so that none
-    is read; stock fairseq reads the padding in front with ``--left-pad-target``.
+    in front is read; stock fairseq reads it with ``--left-pad-target``.
     """
 
-    def prepare(self, slots: Slots, memory: Memory | None) -> tuple[Slots, dict[str, list[Tensor]]]:
-        """The slots and the stock encoder's output."""
-        return slots, memory.encoder_out
-
-    def run_layers(self, x: Tensor, batch: tuple[Slots, dict[str, list[Tensor]]]) -> Tensor:
-        """The convolutional layers over x (n, C) to (n, C)."""
-        slots, encoder_out = batch
-        x = slots.rows(x).transpose(0, 1)  # n x C -> B x T x C -> T x B x C
+    def call_layer(
+        self,
+        layer: nn.Module,
+        x: Tensor,
+        encoder_out: StockOutput | None,
+        hidden: Tensor | None,
+        state: IncrementalState | None,
+    ) -> Tensor:
+        """A convolutional layer over x (T, B, C); it hides nothing, as in stock."""
         states, padding = (first(encoder_out, f"encoder_{key}") for key in ("out", "padding_mask"))
-        for layer in self.layers:
-            x, _ = layer(x, states, padding, None)
-        return slots.unrows(x.transpose(0, 1))
+        return layer(x, states, padding, state)[0]

@@ -5,7 +5,7 @@ They act on every run with this ``--user-dir``, of stock models too.
 
 from functools import cache
 
-from teaforn_fairseq.fairseq_fixes import exact_resume, full_help, safe_loading
+from teaforn_fairseq.fairseq_fixes import exact_resume, full_help, safe_loading, slot_counts
 
 
 @cache
@@ -14,3 +14,4 @@ def apply() -> None:
     safe_loading.apply()
     exact_resume.apply()
     full_help.apply()
+    slot_counts.apply()

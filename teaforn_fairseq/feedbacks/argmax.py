@@ -1,11 +1,12 @@
 """The embedding of the likeliest word (scheduled sampling is made of it)."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from teaforn_fairseq.decoders.vocabulary import Vocabulary
 from teaforn_fairseq.feedbacks.base import Feedback, register_feedback
 
 
@@ -16,8 +17,8 @@ class Argmax(Feedback):
 
     differentiable: ClassVar[bool] = False
 
-    def __call__(self, features: Tensor, decoder: Any) -> Tensor:
+    def __call__(self, features: Tensor, vocabulary: Vocabulary) -> Tensor:
         """Features (..., C_out) to the embeddings (..., C) of a word a slot."""
         with torch.no_grad():
-            words = decoder.logits(features).argmax(dim=-1)
-        return decoder.embed(words)
+            words = vocabulary.logits(features).argmax(dim=-1)
+        return vocabulary.embed(words)

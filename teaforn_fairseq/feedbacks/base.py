@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from teaforn_fairseq.decoders.vocabulary import Vocabulary
+
 FEEDBACKS: dict[str, type["Feedback"]] = {}
 
 
@@ -30,12 +32,12 @@ class Feedback(ABC):
     """Whether any gradient flows from f(h) to h; if none does, ``detach`` has nothing to cut."""
 
     @abstractmethod
-    def __call__(self, features: Tensor, decoder: Any) -> Tensor:
+    def __call__(self, features: Tensor, vocabulary: Vocabulary) -> Tensor:
         """Input vectors of the next step.
 
         Args:
             features: (..., C_out) h_1..h_T of this step.
-            decoder: the adapter of the decoder that made them.
+            vocabulary: E and W of the decoder that made them.
 
         Returns:
             (..., C), in slot t what stands for the token predicted there.

@@ -4,12 +4,12 @@ f(h) = sum over w of g[w] E(w),  g = softmax((log p + Gumbel noise) / tau)
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from teaforn_fairseq.decoders.vocabulary import Vocabulary
 from teaforn_fairseq.feedbacks.base import Feedback, register_feedback
 
 
@@ -35,13 +35,13 @@ class Gumbel(Feedback):
                 f"--teaforn-temperature: must be a number above 0; received {self.temperature}."
             )
 
-    def __call__(self, features: Tensor, decoder: Any) -> Tensor:
+    def __call__(self, features: Tensor, vocabulary: Vocabulary) -> Tensor:
         """Features (..., C_out) to embeddings (..., C) of a sample a slot."""
         # Run again for the backward pass, noise included: no step's (..., V) stays in memory.
-        return decoder.dress(checkpoint(self._sample, features, decoder, use_reentrant=False))
+        return vocabulary.dress(checkpoint(self._sample, features, vocabulary, use_reentrant=False))
 
-    def _sample(self, features: Tensor, decoder: Any) -> Tensor:
+    def _sample(self, features: Tensor, vocabulary: Vocabulary) -> Tensor:
         # Logits serve as log p: the softmax forgets the constant between them.
-        logits = decoder.logits(features)
+        logits = vocabulary.logits(features)
         sample = F.gumbel_softmax(logits, tau=self.temperature, hard=self.hard)
-        return (sample.detach() if self.detach else sample) @ decoder.table
+        return (sample.detach() if self.detach else sample) @ vocabulary.embedding_rows

@@ -1,10 +1,10 @@
 """f(h) = h, the method's default: the hidden state itself stands in for the next embedding."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
+from teaforn_fairseq.decoders.vocabulary import Vocabulary
 from teaforn_fairseq.feedbacks.base import Feedback, register_feedback
 
 
@@ -13,7 +13,7 @@ from teaforn_fairseq.feedbacks.base import Feedback, register_feedback
 class Hidden(Feedback):
     """The features themselves; needs an output as wide as the input."""
 
-    def __call__(self, features: Tensor, decoder: Any) -> Tensor:
+    def __call__(self, features: Tensor, vocabulary: Vocabulary) -> Tensor:
         """(..., C) to (..., C), unchanged."""
         return features.detach() if self.detach else features
 

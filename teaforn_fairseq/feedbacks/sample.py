@@ -1,11 +1,12 @@
 """The embedding of a word drawn from p (scheduled sampling is made of it)."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from teaforn_fairseq.decoders.vocabulary import Vocabulary
 from teaforn_fairseq.feedbacks.base import Feedback, register_feedback
 
 
@@ -16,12 +17,12 @@ class Sample(Feedback):
 
     differentiable: ClassVar[bool] = False
 
-    def __call__(self, features: Tensor, decoder: Any) -> Tensor:
+    def __call__(self, features: Tensor, vocabulary: Vocabulary) -> Tensor:
         """Features (..., C_out) to the embeddings (..., C) of a word a slot."""
         with torch.no_grad():
-            probabilities = decoder.logits(features).float().softmax(dim=-1)
+            probabilities = vocabulary.logits(features).float().softmax(dim=-1)
             # A row of NaN, after an overflow, must not stop the draw (on a GPU, the process): the
             # loss is not finite either, and fairseq deals with that: it skips the batch or stops.
             probabilities = probabilities.nan_to_num(nan=1.0)
             words = torch.multinomial(probabilities.flatten(0, -2), num_samples=1)
-        return decoder.embed(words.view(features.shape[:-1]))
+        return vocabulary.embed(words.view(features.shape[:-1]))

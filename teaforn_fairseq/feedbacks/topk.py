@@ -4,12 +4,12 @@ f(h) = sum over the k likeliest w of p[w] E(w) / sum of their p[w]
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from teaforn_fairseq.decoders.vocabulary import Vocabulary
 from teaforn_fairseq.feedbacks.base import Feedback, register_feedback
 
 
@@ -46,28 +46,28 @@ class TopK(Feedback):
                 f" received {self.topk}. 0 stands for the whole vocabulary."
             )
 
-    def __call__(self, features: Tensor, decoder: Any) -> Tensor:
+    def __call__(self, features: Tensor, vocabulary: Vocabulary) -> Tensor:
         """Features (..., C_out) to expected embeddings (..., C)."""
         if self.topk == 0:
             # Run again for the backward pass: no step's (..., V) probabilities stay in memory.
-            rows = checkpoint(self._expectation, features, decoder, use_reentrant=False)
+            rows = checkpoint(self._expectation, features, vocabulary, use_reentrant=False)
         else:
-            rows = self._topk_expectation(features, decoder)
-        return decoder.dress(rows)
+            rows = self._topk_expectation(features, vocabulary)
+        return vocabulary.dress(rows)
 
-    def _expectation(self, features: Tensor, decoder: Any) -> Tensor:
-        probabilities = self._cut(decoder.logits(features).softmax(dim=-1))
-        return probabilities @ decoder.table
+    def _expectation(self, features: Tensor, vocabulary: Vocabulary) -> Tensor:
+        probabilities = self._cut(vocabulary.logits(features).softmax(dim=-1))
+        return probabilities @ vocabulary.embedding_rows
 
-    def _topk_expectation(self, features: Tensor, decoder: Any) -> Tensor:
+    def _topk_expectation(self, features: Tensor, vocabulary: Vocabulary) -> Tensor:
         # A softmax over the k logits alone is p divided by the summed p of these k; and of the
         # (..., V) logits autograd keeps nothing but the k indices.
-        logits, words = decoder.logits(features).topk(self.topk, dim=-1)
+        logits, words = vocabulary.logits(features).topk(self.topk, dim=-1)
         probabilities = self._cut(logits.softmax(dim=-1))
         rows = F.embedding_bag(  # ... x k -> rows x C_table
             words.flatten(0, -2),
-            decoder.table,
-            per_sample_weights=probabilities.flatten(0, -2).to(decoder.table.dtype),
+            vocabulary.embedding_rows,
+            per_sample_weights=probabilities.flatten(0, -2).to(vocabulary.embedding_rows.dtype),
             mode="sum",
         )
         return rows.view(*words.shape[:-1], -1)

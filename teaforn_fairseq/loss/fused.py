@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from teaforn_fairseq.packed.shared_table import look_up
+from teaforn_fairseq.packed.shared_table import Projection, look_up
 
 HALF = (torch.float16, torch.bfloat16)
 
@@ -55,7 +55,7 @@ def fused_loss(
     features: Sequence[Tensor],
     labels: Sequence[Tensor],
     weights: Sequence[float],
-    projection: tuple[Tensor, Tensor | None],
+    projection: Projection,
     padding_idx: int,
     label_smoothing: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -117,7 +117,7 @@ def _nll_in_half(
     features: Sequence[Tensor],
     labels: Sequence[Tensor],
     weights: Sequence[float],
-    projection: tuple[Tensor, Tensor | None],
+    projection: Projection,
     padding_idx: int,
 ) -> tuple[Tensor, Tensor]:
     # The reduced form would sum in bfloat16, and make float16's gradients before loss scaling.

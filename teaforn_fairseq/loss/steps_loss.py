@@ -2,21 +2,23 @@
 
     loss = - sum_i lambda_i sum_t log p_t^(i)[y_t]             sum over non-pad t
 
-All sums are over the real target tokens, in nats; label smoothing is fairseq's (eps spread over
-the V - 1 wrong labels). n tokens, C features, V vocabulary, N unroll steps.
+All sums are over the real labels, in nats; label smoothing is fairseq's (eps spread over the
+V - 1 wrong labels). B batch, T target length, n real target tokens, C features, V vocabulary,
+N unroll steps.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
-from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_loss
 from torch import Tensor
 
 from teaforn_fairseq.loss.fused import fused_loss, rows_at_once
-
-Projection = tuple[Tensor, Tensor | None]  # W (V, C), b (V,) or None
+from teaforn_fairseq.loss.plain import plain_loss
+from teaforn_fairseq.packed.packing import Packing
+from teaforn_fairseq.packed.shared_table import Projection
 
 
 @dataclass(frozen=True)
@@ -52,97 +54,105 @@ class _Step:
     ntokens: Tensor  # (), the ignored prefix included as in fairseq
 
 
-def unroll_loss(
-    steps: Iterable[Tensor],
-    labels: Sequence[Tensor],
-    ignored: Tensor | None,
-    projection: Projection,
-    padding_idx: int,
-    settings: LossSettings,
-) -> dict[str, Tensor]:
-    """Weighted loss of all steps.
+@dataclass(frozen=True)
+class StepsLoss:
+    """The loss of all steps of one forward pass.
 
-    Args:
-        steps: N tensors (n, C), the features h^(1)..h^(N), consumed one by one.
-        labels: N tensors (n,), what each step is to predict.
-        ignored: (n,) bool, true where a token's loss does not count; None for nowhere.
+    Attributes:
         projection: W and b.
         padding_idx: label that does not count.
         settings: weights and options of the loss.
-
-    Returns:
-        ``loss``: () weighted sum over steps and tokens, in nats; (n, 1) without ``reduce``.
-        ``parts``: (N,) what each step adds to ``loss``, detached.
-        ``nll_loss``: (N,) unsmoothed sum of each step, detached; (N, n, 1) without ``reduce``.
-        ``ntokens``: (N,) labels of each step that were projected, the ignored prefix included
-            as in fairseq.
-        ``n_correct``: (N,) right argmax predictions of each step, only with ``report_accuracy``.
-        ``total``: (N,) labels that were compared with them, only with ``report_accuracy``.
     """
-    chosen = _choose(steps, labels, ignored, padding_idx, settings)
-    if settings.fused and settings.reduce:
-        chosen = list(chosen)
+
+    projection: Projection
+    padding_idx: int
+    settings: LossSettings
+
+    def __call__(
+        self, steps: Iterable[Tensor], target: Tensor, packing: Packing, *, shifted: bool
+    ) -> dict[str, Tensor]:
+        """Weighted loss of all steps.
+
+        Args:
+            steps: N tensors (n, C), the features h^(1)..h^(N), consumed one by one.
+            target: (B, T) labels y_1..y_T.
+            packing: where the n real tokens stand.
+            shifted: step i predicts y_i..y_L from its first slot on; otherwise y_1..y_L.
+
+        Returns:
+            ``loss``: () weighted sum over steps and tokens, in nats; (B * T, 1) without
+                ``reduce``.
+            ``parts``: (N,) what each step adds to ``loss``, detached.
+            ``nll_loss``: (N,) unsmoothed sum of each step, detached; (N, B * T, 1) without
+                ``reduce``.
+            ``ntokens``: (N,) labels of each step that were projected, the ignored prefix included
+                as in fairseq.
+            ``n_correct``: (N,) right argmax predictions of each step, only with
+                ``report_accuracy``.
+            ``total``: (N,) labels that were compared with them, only with ``report_accuracy``.
+        """
+        settings = self.settings
+        labels = step_labels(target, packing, len(settings.weights), shifted, self.padding_idx)
+        ignored = self._ignored(target, packing)
+        chosen = [
+            self._choose(number, features, labels[number], ignored)
+            for number, features in enumerate(steps)
+        ]
         fields = ([getattr(x, name) for x in chosen] for name in ("features", "labels", "weight"))
-        loss, nll, parts = fused_loss(*fields, projection, padding_idx, settings.label_smoothing)
-        counts = [_counts(step, projection, padding_idx, settings) for step in chosen]
-    else:
-        losses, nlls, counts = [], [], []
-        for step in chosen:
-            one, unsmoothed = _plain(step, projection, padding_idx, settings)
-            losses.append(step.weight * one)
-            nlls.append(unsmoothed.detach())
-            counts.append(_counts(step, projection, padding_idx, settings))
-        loss, nll = torch.stack(losses).sum(0), torch.stack(nlls)
-        parts = torch.stack([x.detach().sum() for x in losses])
-    result = {key: torch.stack([values[key] for values in counts]) for key in counts[0]}
-    return {"loss": loss, "parts": parts, "nll_loss": nll, **result}
+        fused = settings.fused and settings.reduce
+        loss_of = fused_loss if fused else partial(plain_loss, reduce=settings.reduce)
+        how = (self.projection, self.padding_idx, settings.label_smoothing)
+        loss, nll, parts = loss_of(*fields, *how)
+        if not settings.reduce:
+            loss = packing.unpack(loss).view(-1, 1)  # n x 1 -> B x T x 1 -> B * T x 1
+            nll = torch.stack([packing.unpack(x).view(-1, 1) for x in nll])
+        counts = [self._counts(step) for step in chosen]
+        result = {key: torch.stack([values[key] for values in counts]) for key in counts[0]}
+        return {"loss": loss, "parts": parts, "nll_loss": nll, **result}
 
+    def _ignored(self, target: Tensor, packing: Packing) -> Tensor | None:
+        """(n,) bool, true where a token's loss does not count; None for nowhere."""
+        if self.settings.ignore_prefix_size == 0:
+            return None
+        columns = torch.arange(target.size(1), device=target.device)
+        return packing.pack((columns < self.settings.ignore_prefix_size).expand_as(target))
 
-def _choose(
-    steps: Iterable[Tensor],
-    labels: Sequence[Tensor],
-    ignored: Tensor | None,
-    padding_idx: int,
-    settings: LossSettings,
-) -> Iterator[_Step]:
-    """The tokens of each step that are projected, and what a token of it weighs."""
-    for number, (features, y) in enumerate(zip(steps, labels, strict=True)):
-        weight, size = settings.weights[number], len(y)
-        kept = size if number == 0 else max(1, round(settings.share * size))
-        counted = y if ignored is None else y.masked_fill(ignored, padding_idx)
+    def _choose(self, number: int, features: Tensor, y: Tensor, ignored: Tensor | None) -> _Step:
+        """The tokens of a step that are projected, and what a token of it weighs."""
+        weight, size = self.settings.weights[number], len(y)
+        kept = size if number == 0 else max(1, round(self.settings.share * size))
+        counted = y if ignored is None else y.masked_fill(ignored, self.padding_idx)
         if kept < size:
             drawn = torch.randperm(size, device=y.device)[:kept]
             features, counted, y = features[drawn], counted[drawn], y[drawn]
             weight = weight * size / kept
-        yield _Step(features, counted, weight, y.ne(padding_idx).sum())
+        return _Step(features, counted, weight, y.ne(self.padding_idx).sum())
+
+    def _counts(self, step: _Step) -> dict[str, Tensor]:
+        if not self.settings.report_accuracy:
+            return {"ntokens": step.ntokens}
+        real = step.labels.ne(self.padding_idx)
+        chunks = step.features.split(rows_at_once(len(self.projection[0])))
+        with torch.no_grad():
+            best = [F.linear(chunk, *self.projection).argmax(-1) for chunk in chunks]
+        right = torch.cat(best).eq(step.labels) & real
+        return {"ntokens": step.ntokens, "n_correct": right.sum(), "total": real.sum()}
 
 
-def _plain(
-    step: _Step, projection: Projection, padding_idx: int, settings: LossSettings
-) -> tuple[Tensor, Tensor]:
-    return label_smoothed_nll_loss(
-        log_probs(F.linear(step.features, *projection)),
-        step.labels,
-        settings.label_smoothing,
-        ignore_index=padding_idx,
-        reduce=settings.reduce,
-    )
+def step_labels(
+    target: Tensor, packing: Packing, num_steps: int, shifted: bool, padding_idx: int
+) -> list[Tensor]:
+    """What each step is to predict.
 
+    Args:
+        target: (B, T) labels y_1..y_L.
+        packing: where the n real target tokens stand.
+        num_steps: N.
+        shifted: step i predicts y_i..y_L from its first slot on; otherwise y_1..y_L.
+        padding_idx: label that does not count.
 
-def _counts(
-    step: _Step, projection: Projection, padding_idx: int, settings: LossSettings
-) -> dict[str, Tensor]:
-    if not settings.report_accuracy:
-        return {"ntokens": step.ntokens}
-    real = step.labels.ne(padding_idx)
-    chunks = step.features.split(rows_at_once(len(projection[0])))
-    with torch.no_grad():
-        best = [F.linear(chunk, *projection).argmax(-1) for chunk in chunks]
-    right = torch.cat(best).eq(step.labels) & real
-    return {"ntokens": step.ntokens, "n_correct": right.sum(), "total": real.sum()}
-
-
-def log_probs(logits: Tensor) -> Tensor:
-    """Natural log-softmax over the last axis, in float32 for half-precision logits."""
-    half = logits.dtype in (torch.float16, torch.bfloat16)
-    return F.log_softmax(logits, dim=-1, dtype=torch.float32 if half else None)
+    Returns:
+        N tensors (n,).
+    """
+    labels = packing.pack(target)
+    return [packing.ahead(labels, step * shifted, padding_idx) for step in range(num_steps)]

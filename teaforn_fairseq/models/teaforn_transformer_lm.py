@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fairseq.models.transformer_lm import TransformerLanguageModel, TransformerLanguageModelConfig
 from torch import Tensor
 
-from teaforn_fairseq.decoders.base import DecoderAdapter
+from teaforn_fairseq.decoders.vocabulary import Vocabulary, look_up
 from teaforn_fairseq.models.twins import twin_of
 from teaforn_fairseq.models.unrollable import UNSHARED_HELP, Unrollable
 
@@ -31,8 +31,8 @@ class TeaForNTransformerLanguageModel(Unrollable, TransformerLanguageModel):
     }
 
     def read(
-        self, decoder: DecoderAdapter, src_tokens: Tensor, src_lengths: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, None]:
-        """The stream itself, w_0..w_{T-1} as (B, T), its embeddings, and no encoder output."""
-        (rows,) = decoder.look_up(src_tokens)
-        return src_tokens, decoder.dress(rows), None
+        self, src_tokens: Tensor, src_lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Vocabulary, None]:
+        """The stream itself, w_0..w_{T-1} as (B, T), its rows, vocabulary and no encoder output."""
+        vocabulary, (rows,) = look_up(self.decoder, src_tokens)
+        return src_tokens, rows, vocabulary, None

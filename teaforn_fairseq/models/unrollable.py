@@ -12,18 +12,20 @@ from typing import Any, ClassVar
 import torch
 from fairseq.models.transformer import TransformerEncoderBase
 from omegaconf import DictConfig
-from torch import Tensor
+from torch import Tensor, nn
 
 from teaforn_fairseq.decoders.base import DecoderAdapter, OwnLayers
 from teaforn_fairseq.decoders.transformer import TransformerAdapter
-from teaforn_fairseq.loss.steps_loss import LossSettings, unroll_loss
+from teaforn_fairseq.decoders.vocabulary import Vocabulary, look_up
+from teaforn_fairseq.loss.steps_loss import LossSettings, StepsLoss
 from teaforn_fairseq.models import hydra_options
 from teaforn_fairseq.models.twins import UNSHARED_PREFIX
-from teaforn_fairseq.packed.encoder import Memory, encode
-from teaforn_fairseq.packed.slots import Slots
+from teaforn_fairseq.packed.encoder import EncoderOutput, encode
+from teaforn_fairseq.packed.packing import Packing, target_slots
 from teaforn_fairseq.unroll.plan import UnrollPlan
-from teaforn_fairseq.unroll.steps import UnrollSettings, free_run, step_labels, unroll
+from teaforn_fairseq.unroll.steps import Start, UnrollSettings, free_run, unroll
 
+NUM_SLOTS = "num_slots"
 SLOT_BY_SLOT_REFUSES = ["decoder_layerdrop", "checkpoint_activations", "cross_self_attention"]
 SLOT_BY_SLOT_REFUSES += ["teaforn_unshared"]
 UNSHARED_HELP = (
@@ -124,6 +126,36 @@ class Unrollable:
                 " 2; received 1. Leave it out, or raise --teaforn-n."
             )
 
+    def __prepare_scriptable__(self) -> nn.Module:
+        """The stock model over the same parameters, which is what ``torch.jit.script`` compiles.
+
+        TorchScript knows neither catch-all arguments nor ``super()``; decoding needs the stock
+        code alone.
+        """
+        family = type(self).__mro__
+        stock = object.__new__(family[family.index(Unrollable) + 1])
+        stock.__dict__ = self.__dict__ | {"_modules": dict(self._modules)}
+        for members in (stock.__dict__, stock._modules):
+            members.pop(UNSHARED_PREFIX.rstrip("."), None)
+        return stock
+
+    def note_slots(self, sample: dict[str, Any]) -> None:
+        """Note the number of slots in a batch that is still on the CPU, for ``num_tokens``.
+
+        A batch with a padding symbol inside a sentence gets none: it is counted when it is run.
+
+        Args:
+            sample: a batch of fairseq's; gets an entry ``num_slots``.
+        """
+        net_input, target = sample["net_input"], sample.get("target")
+        tokens = net_input.get("prev_output_tokens", net_input["src_tokens"])
+        if not torch.is_tensor(target) or target.shape != tokens.shape or not tokens.is_cpu:
+            return
+        pad = self.decoder.embed_tokens.padding_idx
+        slots = target_slots(tokens, target, pad)
+        if not (slots & tokens.eq(pad)).any():
+            sample[NUM_SLOTS] = int(slots.sum())
+
     def forward(
         self,
         *stock_args: Any,
@@ -141,88 +173,65 @@ class Unrollable:
             unroll_settings: how to unroll; None runs the stock code.
             loss_settings: weights and options of the loss, read only with ``unroll_settings``.
             target: (B, T) labels y_1..y_T, read only with ``unroll_settings``.
-            num_tokens: fairseq's ``ntokens`` of the batch; where it is not given a GPU is waited
-                for.
+            num_tokens: what :meth:`note_slots` counted; where it is not given they are counted
+                here, for which a GPU is waited for.
             stock_kwargs: as ``stock_args``, by name.
 
         Returns:
-            The stock output, or the dictionary of ``loss.steps_loss.unroll_loss``, the entries per
-            token being (B * T, 1).
+            The stock output, or the dictionary of ``loss.steps_loss.StepsLoss``.
         """
         if unroll_settings is None:
             return super().forward(*stock_args, **stock_kwargs)
         decoder = self.adapter_class(self.decoder)
-        tokens, gold, memory = self.read(decoder, *stock_args, **stock_kwargs)
-        slots = Slots.of(tokens, decoder.padding_idx, num_tokens)
-        if unroll_settings.free_running:
-            encoder_out = memory and memory.encoder_out
-            whole = free_run(decoder, tokens, gold, encoder_out, unroll_settings)
-            steps = [slots.pack(whole)]
-        else:
-            batch, further = decoder.prepare(slots, memory), None
-            if self.unshared_decoder is not None and unroll_settings.num_steps > 1:
-                other = self.adapter_class(self.decoder, self.unshared_decoder)
-                further = other, other.prepare(slots, memory)
-            steps = unroll(decoder, tokens, gold, batch, slots, unroll_settings, further)
-        return self._loss(steps, target, slots, decoder, unroll_settings, loss_settings)
+        tokens, rows, vocabulary, encoder_output = self.read(*stock_args, **stock_kwargs)
+        pad = self.decoder.embed_tokens.padding_idx
+        packing = Packing.of(target_slots(tokens, target, pad), num_tokens)
+        padded = num_tokens is None and bool(packing.pack(tokens).eq(pad).any())
+        places = decoder.places(tokens, packing, padded=padded)
+        start = Start(packing, packing.pack(vocabulary.dress(rows)), places, vocabulary)
+        steps = self._steps(decoder, start, encoder_output, unroll_settings)
+        loss = StepsLoss(vocabulary.projection, pad, loss_settings)
+        return loss(steps, target, packing, shifted=unroll_settings.shifted)
 
-    def _loss(
+    def _steps(
         self,
-        steps: Iterable[Tensor],
-        target: Tensor,
-        slots: Slots,
         decoder: DecoderAdapter,
-        unroll_settings: UnrollSettings,
-        settings: LossSettings,
-    ) -> dict[str, Tensor]:
-        pad = decoder.padding_idx
-        labels = step_labels(target, unroll_settings.num_steps, unroll_settings.shifted, pad)
-        ignored = None
-        if settings.ignore_prefix_size > 0:
-            columns = torch.arange(target.size(1), device=target.device)
-            ignored = slots.pack((columns < settings.ignore_prefix_size).expand_as(target))
-        bias = self.decoder.output_projection.bias
-        result = unroll_loss(
-            steps,
-            [slots.pack(label) for label in labels],
-            ignored,
-            (decoder.projection, bias),
-            pad,
-            settings,
-        )
-        if not settings.reduce:
-            result["loss"] = slots.unpack(result["loss"]).view(-1, 1)
-            result["nll_loss"] = torch.stack(
-                [slots.unpack(x).view(-1, 1) for x in result["nll_loss"]]
-            )
-        return result
+        start: Start,
+        encoder_output: EncoderOutput | None,
+        settings: UnrollSettings,
+    ) -> Iterable[Tensor]:
+        """h^(1)..h^(N), (n, C_out) each."""
+        if settings.free_running:
+            encoder_out = encoder_output and encoder_output.as_stock()
+            return [free_run(decoder, start, encoder_out, settings)]
+        first = further = decoder.prepare(start.packing, encoder_output)
+        if self.unshared_decoder is not None and settings.num_steps > 1:
+            own = self.adapter_class(self.decoder, self.unshared_decoder)
+            further = own.prepare(start.packing, encoder_output)
+        return unroll(first, further, start, settings)
 
     def read(
-        self,
-        decoder: DecoderAdapter,
-        src_tokens: Tensor,
-        src_lengths: Tensor,
-        prev_output_tokens: Tensor,
-    ) -> tuple[Tensor, Tensor, Memory | None]:
+        self, src_tokens: Tensor, src_lengths: Tensor, prev_output_tokens: Tensor
+    ) -> tuple[Tensor, Tensor, Vocabulary, EncoderOutput | None]:
         """What the unroll starts from; here that of a model with an encoder.
 
         Args:
-            decoder: the adapter of this model's decoder, which is told the table to project by.
             src_tokens: (B, S) source token ids.
             src_lengths: (B,) source lengths.
             prev_output_tokens: (B, T) decoder input w_0..w_{T-1}.
 
         Returns:
-            (B, T) decoder input, (B, T, C) its embeddings, and the encoder's output.
+            (B, T) decoder input, (B, T, C_table) its rows of the embedding table, the vocabulary
+            and the encoder's output.
         """
-        shares = (
+        one_table = (
             isinstance(self.encoder, TransformerEncoderBase)
             and self.encoder.embed_tokens is self.decoder.embed_tokens
         )
-        streams = [prev_output_tokens, src_tokens] if shares else [prev_output_tokens]
-        rows, *source_rows = decoder.look_up(*streams)
-        memory = encode(self.encoder, src_tokens, src_lengths, *source_rows)
-        return prev_output_tokens, decoder.dress(rows), memory
+        streams = [prev_output_tokens, src_tokens] if one_table else [prev_output_tokens]
+        vocabulary, (rows, *source_rows) = look_up(self.decoder, *streams)
+        encoder_output = encode(self.encoder, src_tokens, src_lengths, *source_rows)
+        return prev_output_tokens, rows, vocabulary, encoder_output
 
 
 def _has_dataclass(model: type[Unrollable]) -> bool:

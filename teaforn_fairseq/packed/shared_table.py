@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Projection = tuple[Tensor, Tensor | None]  # W (V, C_out), b (V,) or None
+
 
 def look_up(
     table: Tensor, tokens: Tensor, padding_idx: int | None = None

@@ -26,7 +26,7 @@ from fairseq.modules.transformer_layer import (
 )
 from torch import Tensor, nn
 
-from teaforn_fairseq.packed.slots import Slots
+from teaforn_fairseq.packed.packing import Packing
 
 KNOWN_LAYERS = (
     TransformerDecoderLayer,
@@ -100,30 +100,30 @@ def _change_of(layer: nn.Module) -> str | None:
 def run_layer(
     layer: nn.Module,
     x: Tensor,
-    slots: Slots,
+    packing: Packing,
     *,
     mask: Tensor | None = None,
-    memory: tuple[Tensor, Tensor] | None = None,
-    memory_mask: Tensor | None = None,
+    source: tuple[Tensor, Tensor] | None = None,
+    source_mask: Tensor | None = None,
 ) -> Tensor:
     """One encoder or decoder layer, equal to its ``forward``.
 
     Args:
         layer: one for which :func:`why_stock` has no objection.
         x: (n, C) the real tokens.
-        slots: where they stand.
-        mask: (B, 1, 1, T) bool, true where a row has a token to attend to; None for causal
+        packing: where they stand.
+        mask: (B, 1, 1 or T, T) bool, true where a row has a token to attend to; None for causal
             attention, which needs no other mask because nothing real stands behind a row.
-        memory: this layer's entry of :func:`project_memory`; None without encoder attention.
-        memory_mask: (B, 1, 1, S) bool, true where there is a source token.
+        source: this layer's entry of :func:`project_source`; None without encoder attention.
+        source_mask: (B, 1, 1, S) bool, true where there is a source token.
 
     Returns:
         (n, C).
     """
-    x = _residual(layer, layer.self_attn_layer_norm, x, _attend_to_itself, slots, mask)
-    if memory is not None:
+    x = _residual(layer, layer.self_attn_layer_norm, x, _attend_to_itself, packing, mask)
+    if source is not None:
         norm = layer.encoder_attn_layer_norm
-        x = _residual(layer, norm, x, _attend_to_source, slots, memory, memory_mask)
+        x = _residual(layer, norm, x, _attend_to_source, packing, source, source_mask)
     return _residual(layer, layer.final_layer_norm, x, _feed_forward)
 
 
@@ -147,19 +147,23 @@ def _rate(dropout: FairseqDropout) -> float:
     return dropout.p if dropout.training or dropout.apply_during_inference else 0.0
 
 
-def _attend_to_itself(layer: nn.Module, x: Tensor, slots: Slots, mask: Tensor | None) -> Tensor:
+def _attend_to_itself(layer: nn.Module, x: Tensor, packing: Packing, mask: Tensor | None) -> Tensor:
     attention = layer.self_attn
     projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-    q, k, v = (_heads(slots.rows(project(x)), attention) for project in projections)
-    return _attend(attention, q, k, v, slots, mask=mask, causal=mask is None)
+    q, k, v = (_heads(packing.rows(project(x)), attention) for project in projections)
+    return _attend(attention, q, k, v, packing, mask=mask, causal=mask is None)
 
 
 def _attend_to_source(
-    layer: nn.Module, x: Tensor, slots: Slots, memory: tuple[Tensor, Tensor], mask: Tensor | None
+    layer: nn.Module,
+    x: Tensor,
+    packing: Packing,
+    source: tuple[Tensor, Tensor],
+    mask: Tensor | None,
 ) -> Tensor:
     attention = layer.encoder_attn
-    q = _heads(slots.rows(attention.q_proj(x)), attention)
-    return _attend(attention, q, *memory, slots, mask=mask)
+    q = _heads(packing.rows(attention.q_proj(x)), attention)
+    return _attend(attention, q, *source, packing, mask=mask)
 
 
 def _heads(rows: Tensor, attention: MultiheadAttention) -> Tensor:
@@ -173,7 +177,7 @@ def _attend(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    slots: Slots,
+    packing: Packing,
     *,
     mask: Tensor | None,
     causal: bool = False,
@@ -183,7 +187,7 @@ def _attend(
     y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate, is_causal=causal)
     # Padding goes through the projection, so that what attention keeps for its backward pass
     # serves this product too, without a copy.
-    return slots.unrows(attention.out_proj(y.transpose(1, 2).flatten(2)))
+    return packing.unrows(attention.out_proj(y.transpose(1, 2).flatten(2)))
 
 
 def _feed_forward(layer: nn.Module, x: Tensor) -> Tensor:
@@ -192,15 +196,15 @@ def _feed_forward(layer: nn.Module, x: Tensor) -> Tensor:
     return layer.fc2(_drop(layer.activation_dropout_module, y))
 
 
-def project_memory(
-    layers: Iterable[nn.Module], memory: Tensor, slots: Slots
+def project_source(
+    layers: Iterable[nn.Module], states: Tensor, packing: Packing
 ) -> list[tuple[Tensor, Tensor] | None]:
     """Keys and values of the encoder's output for all layers.
 
     Args:
         layers: decoder layers.
-        memory: (m, C) the encoder's output for the m real source tokens.
-        slots: where these stand.
+        states: (m, C) the encoder's output for the m real source tokens.
+        packing: where these stand.
 
     Returns:
         Keys and values of each layer, (B, H, S, D) each; None for one without encoder attention.
@@ -208,6 +212,6 @@ def project_memory(
 
     def of(attention: MultiheadAttention) -> tuple[Tensor, Tensor]:
         projections = (attention.k_proj, attention.v_proj)
-        return tuple(_heads(slots.rows(project(memory)), attention) for project in projections)
+        return tuple(_heads(packing.rows(project(states)), attention) for project in projections)
 
     return [layer.encoder_attn and of(layer.encoder_attn) for layer in layers]

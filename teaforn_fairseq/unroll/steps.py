@@ -11,21 +11,21 @@ A three-token example, what stands in the slots of each step and what it is to p
     step 3     e_0  f(h_1)  f(h_2)    y_1 y_2 y_3    step 3     f(h_1) f(h_2) f(h_3)   y_3 -   -
 
 In slot t, shifted step i stands i - 1 positions further than step 1.
-B batch, T target length, n real target tokens, C features, N unroll steps.
+B batch, T target length, n real target tokens (slots), C features, N unroll steps.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from teaforn_fairseq.decoders.base import DecoderAdapter
+from teaforn_fairseq.decoders.base import DecoderAdapter, Places, Runner, StockOutput
+from teaforn_fairseq.decoders.vocabulary import Vocabulary
 from teaforn_fairseq.feedbacks import Feedback
-from teaforn_fairseq.packed.slots import Slots
+from teaforn_fairseq.packed.packing import Packing
 
 LABELS = ("aligned", "shifted")
 
@@ -54,79 +54,73 @@ class UnrollSettings:
     recompute: bool = False
 
 
+@dataclass(frozen=True)
+class Start:
+    """What stands in the slots of step 1, and what turns features into the inputs of a next step.
+
+    Attributes:
+        packing: where the n real target tokens stand.
+        gold: (n, C) their embeddings e_0..e_{L-1}, row after row.
+        places: where step 1's slots stand in their sentences.
+        vocabulary: E and W, for the feedback.
+    """
+
+    packing: Packing
+    gold: Tensor
+    places: Places
+    vocabulary: Vocabulary
+
+
 def unroll(
-    decoder: DecoderAdapter,
-    tokens: Tensor,
-    gold: Tensor,
-    batch: Any,
-    slots: Slots,
-    settings: UnrollSettings,
-    further: tuple[DecoderAdapter, Any] | None = None,
+    first: Runner, further: Runner, start: Start, settings: UnrollSettings
 ) -> Iterator[Tensor]:
-    """Yield the features of each unroll step in turn, so that one step's loss can be taken and
-    its logits released before the next step runs.
+    """Yield the features of each unroll step in turn.
 
     Args:
-        decoder: the adapter that runs step 1.
-        tokens: (B, T) decoder input w_0..w_{T-1}.
-        gold: (B, T, C) their embeddings e_0..e_{T-1}.
-        batch: what the adapter's ``prepare`` made of the batch.
-        slots: where the n real tokens stand.
+        first: the decoder of step 1, bound to the batch.
+        further: the decoder of steps 2..N, bound to the batch; ``first`` where they are shared.
+        start: what step 1 reads.
         settings: N, feedback, labels, mix and recomputation.
-        further: the adapter that runs steps 2..N and its batch; None for the same ones.
 
     Yields:
         (n, C_out) features h^(1), ..., h^(N) of the real tokens.
     """
-    positions = decoder.positions(tokens)
-    features, here = None, (decoder, batch)
+    runner, inputs, places = first, start.gold, start.places
     for step in range(settings.num_steps):
-        inputs, ahead = slots.pack(gold), 0
-        if step > 0:
-            ahead = step if settings.shifted else 0
-            inputs = _fed_back(features, decoder, gold, slots, settings, ahead)
-            here = further or here
-        places = None if positions is None else slots.pack(shift_left(positions, ahead))
         # The last step's layers are the first that the backward pass needs.
         again = settings.recompute and step < settings.num_steps - 1
-        features = _run(*here, inputs, places, again)
+        features = _run(runner, inputs, places, again)
         yield features
+        if step + 1 < settings.num_steps:
+            ahead = step + 1 if settings.shifted else 0
+            runner, inputs = further, _fed_back(features, start, settings, ahead)
+            places = start.places.ahead(start.packing, ahead)
 
 
-def _fed_back(
-    features: Tensor,
-    decoder: DecoderAdapter,
-    gold: Tensor,
-    slots: Slots,
-    settings: UnrollSettings,
-    ahead: int,
-) -> Tensor:
+def _fed_back(features: Tensor, start: Start, settings: UnrollSettings, ahead: int) -> Tensor:
     """(n, C) what stands in the slots of a step after the first."""
-    fed_back = settings.feedback(features, decoder)
-    keep_gold = torch.zeros_like(slots.index, dtype=torch.bool)
+    fed_back = settings.feedback(features, start.vocabulary)
+    if settings.shifted and settings.mix >= 1:
+        return fed_back
+    keep_gold = torch.zeros_like(start.packing.index, dtype=torch.bool)
     if not settings.shifted:
         # What slot t made, slot t + 1 reads; what a row's last slot made is read by none.
-        fed_back, keep_gold = F.pad(fed_back, (0, 0, 1, -1)), slots.begins
+        fed_back, keep_gold = F.pad(fed_back, (0, 0, 1, -1)), start.packing.begins
     if settings.mix < 1:
         keep_gold = keep_gold | left_out(keep_gold, settings.mix)
-    return torch.where(keep_gold.unsqueeze(-1), slots.pack(shift_left(gold, ahead)), fed_back)
+    gold = start.packing.ahead(start.gold, ahead)
+    return torch.where(keep_gold.unsqueeze(-1), gold, fed_back)
 
 
-def _run(
-    decoder: DecoderAdapter, batch: Any, inputs: Tensor, positions: Tensor | None, again: bool
-) -> Tensor:
+def _run(runner: Runner, inputs: Tensor, places: Places, again: bool) -> Tensor:
     """The decoder's body; with ``again`` its activations are not kept but computed once more."""
     if not again:
-        return decoder.body(inputs, positions, batch)
-    return checkpoint(decoder.body, inputs, positions, batch, use_reentrant=False)
+        return runner.run(inputs, places)
+    return checkpoint(runner.run, inputs, places, use_reentrant=False)
 
 
 def free_run(
-    decoder: DecoderAdapter,
-    tokens: Tensor,
-    gold: Tensor,
-    encoder_out: Any,
-    settings: UnrollSettings,
+    decoder: DecoderAdapter, start: Start, encoder_out: StockOutput | None, settings: UnrollSettings
 ) -> Tensor:
     """Soft student forcing: each slot reads the feedback of the finished slot before it.
 
@@ -135,68 +129,44 @@ def free_run(
 
     Args:
         decoder: an adapter.
-        tokens: (B, T) decoder input w_0..w_{T-1}, padded on the right.
-        gold: (B, T, C) their embeddings e_0..e_{T-1}.
+        start: what stands in the slots with teacher forcing.
         encoder_out: the encoder's output as fairseq's layers take it, or None.
         settings: feedback and mix.
 
     Returns:
-        (B, T, C_out) features h^(L).
+        (n, C_out) features h^(L).
 
     Raises:
-        ValueError: targets are padded on the left.
+        ValueError: a row begins with a literal padding symbol.
     """
-    if tokens[:, 0].eq(decoder.padding_idx).any():
+    gold = start.packing.rows(start.gold)
+    positions, hidden = (
+        x if x is None else start.packing.rows(x)
+        for x in (start.places.positions, start.places.hidden)
+    )
+    if hidden is not None and hidden[:, 0].any():
         raise ValueError(
-            "--left-pad-target: --teaforn-n full runs from the first slot on and needs targets"
-            " padded on the right; received padding in front. Leave --left-pad-target out."
+            "--teaforn-n: full runs slot by slot, and the first needs a token to attend to;"
+            " received a text that begins with the padding symbol. Take the symbol out of the"
+            " text, or choose a number of steps."
         )
-    positions = decoder.positions(tokens)
-    keep_gold = left_out(torch.zeros_like(tokens, dtype=torch.bool), settings.mix)
+    keep_gold = left_out(
+        torch.zeros(gold.shape[:2], dtype=torch.bool, device=gold.device), settings.mix
+    )
     features, state = [], {}
-    for slot in range(tokens.size(1)):
+    for slot in range(gold.size(1)):
         here = slice(slot, slot + 1)
         inputs = gold[:, here]
         if slot > 0:
-            fed_back = settings.feedback(features[-1], decoder)
+            fed_back = settings.feedback(features[-1], start.vocabulary)
             inputs = torch.where(keep_gold[:, here, None], inputs, fed_back)
-        position = None if positions is None else positions[:, here]
-        features.append(decoder.next_slot(inputs, position, encoder_out, state))
-    return torch.cat(features, dim=1)
-
-
-def step_labels(target: Tensor, num_steps: int, shifted: bool, padding_idx: int) -> list[Tensor]:
-    """What each step is to predict.
-
-    Args:
-        target: (B, T) labels y_1..y_L, padding on either side.
-        num_steps: N.
-        shifted: step i predicts y_i..y_L from its first slot on; otherwise y_1..y_L.
-        padding_idx: label that does not count.
-
-    Returns:
-        N tensors (B, T).
-    """
-    if not shifted:
-        return [target] * num_steps
-    padding = target.eq(padding_idx)
-    return [
-        shift_left(target, step, padding_idx).masked_fill(padding, padding_idx)
-        for step in range(num_steps)
-    ]
+        places = Places(*(x if x is None else x[:, here] for x in (positions, hidden)))
+        features.append(decoder.next_slot(inputs, places, encoder_out, state))
+    return start.packing.unrows(torch.cat(features, dim=1))
 
 
 def left_out(like: Tensor, mix: float) -> Tensor:
-    """(B, T) bool, true in a random share 1 - q of the slots; draws nothing when q = 1."""
+    """Bool as ``like``, true in a random share 1 - q of the slots; draws nothing when q = 1."""
     if mix >= 1:
         return torch.zeros_like(like)
     return torch.rand(like.shape, device=like.device) >= mix
-
-
-def shift_left(values: Tensor, slots: int, fill: float = 0) -> Tensor:
-    """Move values (B, T) or (B, T, C) some slots earlier; the last slots hold ``fill``."""
-    if slots == 0:
-        return values
-    kept = values[:, slots:]
-    behind = [0, 0] * (values.dim() - 2) + [0, values.size(1) - kept.size(1)]
-    return F.pad(kept, behind, value=fill)

@@ -2,7 +2,7 @@
 
 What works token by token (embedding, projections but that of attention's output, feed-forward
 layers, norms, the loss) runs on the n real tokens of a batch; padding costs nothing there.
-Attention needs rows: they are aligned left, so that a causal mask is all the mask that they need,
+Attention needs rows: they are aligned left, so that a causal mask hides all padding behind them,
 whichever side was padded.
 
     batch      w1 w2 w3      packed   w1 w2 w3 v1 v2      rows   w1 w2 w3
@@ -15,11 +15,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
+def target_slots(tokens: Tensor, target: Tensor, padding_idx: int) -> Tensor:
+    """Where a target's slots are: from the first to the last that has an input or a label.
+
+    A padding symbol inside a sentence (method.md) leaves a slot without the one and its neighbour
+    without the other; both are slots of the sentence all the same.
+
+    Args:
+        tokens: (B, T) decoder input.
+        target: (B, T) labels.
+        padding_idx: the id that is no token.
+
+    Returns:
+        (B, T) bool, one unbroken run of true a row.
+    """
+    real = tokens.ne(padding_idx) | target.ne(padding_idx)
+    begun, ends = real.cummax(1).values, real.flip(1).cummax(1).values.flip(1)
+    return begun & ends
+
+
 @dataclass(frozen=True)
-class Slots:
+class Packing:
     """Where the real tokens of a batch stand.
 
     Attributes:
@@ -33,24 +53,22 @@ class Slots:
     places: Tensor
 
     @classmethod
-    def of(cls, tokens: Tensor, padding_idx: int, num_tokens: int | None = None) -> "Slots":
+    def of(cls, real: Tensor, num_tokens: int | None = None) -> "Packing":
         """Find the real tokens.
 
         Args:
-            tokens: (B, T) token ids.
-            padding_idx: the id that is no token.
+            real: (B, T) bool, true at a real token.
             num_tokens: n, where it is known: a GPU then need not be waited for. More than there
                 are takes padding in as well.
         """
-        real = tokens.ne(padding_idx)
         num_tokens = int(real.sum()) if num_tokens is None else min(num_tokens, real.numel())
         # A stable sort brings the real ones to the front; nonzero() would wait for their number.
         order = real.flatten().logical_not().to(torch.uint8).argsort(stable=True)
         index = order[:num_tokens].sort().values
-        row = index.div(tokens.size(1), rounding_mode="floor")
-        begins = torch.searchsorted(row, torch.arange(tokens.size(0), device=row.device))
-        places = row * tokens.size(1) + torch.arange(num_tokens, device=row.device) - begins[row]
-        return cls((tokens.size(0), tokens.size(1)), index, places)
+        row = index.div(real.size(1), rounding_mode="floor")
+        begins = torch.searchsorted(row, torch.arange(real.size(0), device=row.device))
+        places = row * real.size(1) + torch.arange(num_tokens, device=row.device) - begins[row]
+        return cls((real.size(0), real.size(1)), index, places)
 
     @property
     def full(self) -> bool:
@@ -79,6 +97,20 @@ class Slots:
     def unpack(self, packed: Tensor) -> Tensor:
         """Values of the real tokens (n, ...) to the batch (B, T, ...), zero at padding."""
         return self._place(packed, self.index)
+
+    def ahead(self, packed: Tensor, slots: int, fill: float = 0) -> Tensor:
+        """Give each token the value (n, ...) of the one some slots behind it in its row.
+
+        The row's last tokens, behind which there is none, get ``fill``.
+        """
+        if slots == 0:
+            return packed
+        row = self.places.div(self.shape[1], rounding_mode="floor")
+        moved = min(slots, len(row))
+        same_row = F.pad(row[moved:], [0, moved], value=-1).eq(row)
+        values = F.pad(packed[moved:], [0, 0] * (packed.dim() - 1) + [0, moved], value=fill)
+        beyond = same_row.logical_not().view(-1, *[1] * (packed.dim() - 1))
+        return values.masked_fill(beyond, fill)
 
     def _place(self, packed: Tensor, places: Tensor) -> Tensor:
         return _Place.apply(packed, places, self.shape[0] * self.shape[1]).unflatten(0, self.shape)

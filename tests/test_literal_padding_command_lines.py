@@ -1,0 +1,63 @@
+"""What the log of a training says where the text holds a literal ``<pad>``
+(facebookresearch/fairseq issue 599)."""
+
+import pytest
+from commands import NO_DROPOUT, TEAFORN, run
+from forked import Training
+
+PAIR = ("w1 w2 w3", "w3 <pad> w2 w1")
+MORE = [("w2 w1", "<pad> w1 w2"), ("w3", "w3 <pad>"), ("w1 w3 w2", "w2 <pad> <pad> w3 w1")]
+STOCK = ["--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1"]
+LANGUAGE_MODEL = ["--task", "language_modeling", "--tokens-per-sample", "6"]
+
+
+def write_data(folder, pairs):
+    """Binarised pairs for translation in bin, their targets for a language model in lm."""
+    for language, side in (("src", 0), ("tgt", 1)):
+        lines = "".join(pair[side] + "\n" for pair in pairs)
+        (folder / f"train.{language}").write_text(lines, encoding="utf-8")
+    text = folder / "train"
+    both = ["--source-lang", "src", "--target-lang", "tgt", "--joined-dictionary"]
+    run("fairseq-preprocess", *both, *sets(text), "--destdir", folder / "bin")
+    one = ["--only-source", "--srcdict", folder / "bin/dict.tgt.txt"]
+    run("fairseq-preprocess", *one, *sets(f"{text}.tgt"), "--destdir", folder / "lm")
+    return folder
+
+
+def sets(path):
+    return ["--trainpref", path, "--validpref", path]
+
+
+def trained(data, task, *options, updates):
+    """The log's records of some updates and their validation."""
+    name = "-".join(["run", *(option.strip("-") for option in options)])
+    common = ["--no-save", *NO_DROPOUT, "--max-update", updates]
+    log = data.parent / f"{name}.log"
+    return Training(data, data.parent / name, *common, *options, log=log, task=task).finish()
+
+
+@pytest.mark.parametrize("n", ["1", "2"])
+def test_the_pair_of_the_issue_has_stocks_loss(tmp_path, n):
+    data = write_data(tmp_path, [PAIR]) / "bin"
+    stock = trained(data, ["--arch", "transformer_tiny"], *STOCK, updates=1)
+    twin = ["--arch", "teaforn_transformer_tiny"]
+    own = trained(data, twin, *TEAFORN, "--teaforn-n", n, updates=1)
+    (expected,), (record,) = stock["train_inner"], own["train_inner"]
+    assert record["nll_loss"] == record["nll_loss_1"] == expected["nll_loss"]
+    assert own["valid"][0]["valid_nll_loss"] == own["valid"][0]["valid_nll_loss_1"]
+
+
+@pytest.mark.parametrize("kind", ["translation", "language model"])
+def test_nll_loss_is_nll_loss_1_in_every_line(tmp_path, kind):
+    folder = write_data(tmp_path, [PAIR, *MORE] * 3)
+    data, task = folder / "bin", ["--arch", "teaforn_transformer_tiny"]
+    if kind == "language model":
+        arch = ["--arch", "teaforn_transformer_lm_gpt2_tiny"]
+        data, task = folder / "lm", [*LANGUAGE_MODEL, *arch]
+    options = ["--update-freq", "2", "--max-sentences", "2"]
+    records = trained(data, task, *TEAFORN, "--teaforn-n", "3", *options, updates=5)
+    lines = [record for kind in ("train_inner", "train", "valid") for record in records[kind]]
+    assert len(lines) > 5
+    for line in lines:
+        prefix = next(key for key in line if key.endswith("nll_loss")).removesuffix("nll_loss")
+        assert line[f"{prefix}nll_loss"] == line[f"{prefix}nll_loss_1"], line
