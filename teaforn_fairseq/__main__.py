@@ -22,13 +22,14 @@ GROUPS = (
 )
 
 
-class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
+class _Defaults(argparse.HelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str:
-        if "default:" in action.help:  # in words, as None stands for a preset's or another
-            return action.help
+        text = action.help or ""
+        if "default:" in text:  # in words, as None stands for a preset's or another
+            return text
         if action.default is None or action.default is False:
-            return f"{action.help} (default: {'off' if action.nargs == 0 else 'none'})"
-        return super()._get_help_string(action)
+            return f"{text} (default: {'off' if action.nargs == 0 else 'none'})"
+        return f"{text} (default: %(default)s)"
 
 
 def flags() -> str:
@@ -51,7 +52,9 @@ def flags() -> str:
 def versions() -> str:
     """What is imported, and from where, one line each."""
     modules = (teaforn_fairseq, fairseq, torch)
-    return "\n".join(f"{x.__name__} {x.__version__} {Path(x.__file__).parent}" for x in modules)
+    return "\n".join(
+        f"{x.__name__} {x.__version__} {Path(str(x.__file__)).parent}" for x in modules
+    )
 
 
 def _declared(registered: type) -> dict[str, argparse.Action]:

@@ -76,6 +76,8 @@ def test_a_single_steps_weight_counts_whatever_the_loss(build, batch, teaforn, l
     one = teaforn(1, teaforn_loss_impl=loss)(model, sample)[0]
     two = teaforn(1, teaforn_loss_impl=loss, teaforn_weights="2")(model, sample)[0]
     torch.testing.assert_close(two, 2 * one)
+    each = teaforn(1, teaforn_loss_impl=loss)(model, sample, reduce=False)[0]
+    torch.testing.assert_close(each.sum(), one)
 
 
 @pytest.mark.parametrize(

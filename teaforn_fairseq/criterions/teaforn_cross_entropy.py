@@ -11,7 +11,6 @@ from fairseq.criterions import register_criterion
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from fairseq.logging import metrics
 from torch import Tensor
-from torch.nn import Module
 
 from teaforn_fairseq.criterions.in_force import as_flags, in_force
 from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
@@ -86,7 +85,7 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         return criterion
 
     def forward(
-        self, model: Module, sample: dict[str, Any], reduce: bool = True
+        self, model: Any, sample: dict[str, Any], reduce: bool = True
     ) -> tuple[Tensor, Any, dict[str, Any]]:
         """Compute the loss of one batch.
 
@@ -105,20 +104,17 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         teacher_forcing = weights == (1,) and not unroll_settings.free_running
         if teacher_forcing and self.stock_loss:
             loss, sample_size, log = super().forward(model, sample, reduce=reduce)
-            unrolled = {key: [log[key]] for key in PER_STEP_KEYS if key in log}
-            unrolled["parts"] = log["loss"].view(1)
+            unrolled: dict[str, Any] = {key: [log[key]] for key in PER_STEP_KEYS if key in log}
+            unrolled["parts"] = log["loss"].sum().view(1)
         else:
+            share = self.plan.share if training else 1.0
+            loss_settings = replace(self.loss_settings, weights=weights, reduce=reduce, share=share)
             unrolled = model(
                 **sample["net_input"],
                 target=sample["target"],
                 num_tokens=sample.get(NUM_SLOTS),
                 unroll_settings=unroll_settings,
-                loss_settings=replace(
-                    self.loss_settings,
-                    weights=weights,
-                    reduce=reduce,
-                    share=self.plan.share if training else 1.0,
-                ),
+                loss_settings=loss_settings,
             )
             # fairseq counts a language model's slots without a label too: nll_loss is nll_loss_1.
             unrolled["ntokens"] += sample["ntokens"] - unrolled["ntokens"][0]

@@ -5,7 +5,8 @@ chosen, and again with their flags. But argparse answers ``--help`` during the f
 """
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
+from collections.abc import Iterable
 from functools import wraps
 from typing import Any
 
@@ -24,16 +25,16 @@ def apply() -> None:
     def parse_args_and_arch(parser: ArgumentParser, *args: Any, **kwargs: Any) -> Any:
         parse = parser.parse_known_args
 
-        def first(words: list[str] | None = None, namespace: Namespace | None = None) -> Any:
+        def first(args: Iterable[str] | None = None, namespace: Any = None) -> Any:
             vars(parser).pop("parse_known_args", None)  # the next reading is argparse's own
-            words = list(sys.argv[1:] if words is None else words)
+            words = list(sys.argv[1:] if args is None else args)
             others = [word for word in words if word not in HELP]
             chosen, rest = parse(others, namespace)
             if others != words and getattr(chosen, "arch", "") is None:
                 chosen.arch = DEFAULT_ARCH
             return chosen, rest
 
-        parser.parse_known_args = first
+        vars(parser)["parse_known_args"] = first
         return original(parser, *args, **kwargs)
 
     options.parse_args_and_arch = parse_args_and_arch

@@ -37,8 +37,8 @@ def plain_loss(
 
     Returns:
         The weighted sum (), smoothed; each step's unsmoothed sum (N,), detached; and what each
-        step adds to the weighted sum (N,), detached. Without ``reduce`` the first two are (n, 1)
-        and (N, n, 1). All are at least float32.
+        step adds to the weighted sum (N,), detached. All are at least float32. Without ``reduce``
+        the first two are (n, 1) and (N, n, 1).
     """
     losses, nlls = [], []
     for h, y, weight in zip(features, labels, weights, strict=True):

@@ -101,8 +101,9 @@ class StepsLoss:
         fields = ([getattr(x, name) for x in chosen] for name in ("features", "labels", "weight"))
         fused = settings.fused and settings.reduce
         loss_of = fused_loss if fused else partial(plain_loss, reduce=settings.reduce)
-        tail = (self.projection, self.padding_idx, settings.label_smoothing)
-        loss, nll, parts = loss_of(*fields, *tail)
+        loss, nll, parts = loss_of(
+            *fields, self.projection, self.padding_idx, settings.label_smoothing
+        )
         if not settings.reduce:
             loss = packing.unpack(loss).view(-1, 1)  # n x 1 -> B x T x 1 -> B * T x 1
             nll = torch.stack([packing.unpack(x).view(-1, 1) for x in nll])

@@ -122,21 +122,25 @@ def make_plan(options: Mapping[str, Any]) -> UnrollPlan:
         share=_positions(options["sample_positions"]),
         every=_every(options["every"]),
     )
-    weights = options.get("weights")
-    if weights is None:
+    return _weigh(plan, n, options.get("weights"))
+
+
+def _weigh(plan: UnrollPlan, n: str, text: str | None) -> UnrollPlan:
+    """The plan with the weights that were given one by one."""
+    if text is None:
         return plan
     if len(plan.num_steps.pieces) > 1:
         raise ValueError(
             f"--teaforn-weights: needs one number of steps throughout; received --teaforn-n {n}"
-            f" with --teaforn-weights {weights}. Use --teaforn-discount with a schedule."
+            f" with --teaforn-weights {text}. Use --teaforn-discount with a schedule."
         )
-    plan = replace(plan, weights=_weights(plan.max_steps, weights))
-    if plan.every > 1 and plan.weights[0] == 0:
+    by_hand = _weights(plan.max_steps, text)
+    if plan.every > 1 and by_hand[0] == 0:
         raise ValueError(
             "--teaforn-every: the updates between need the loss of step 1, so its weight must be"
-            f" above 0; received {plan.every} with --teaforn-weights {weights}. Leave it out."
+            f" above 0; received {plan.every} with --teaforn-weights {text}. Leave it out."
         )
-    return plan
+    return replace(plan, weights=by_hand)
 
 
 def named(settings: type, options: Mapping[str, Any]) -> dict[str, Any]:
