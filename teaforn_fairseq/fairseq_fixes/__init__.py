@@ -5,7 +5,7 @@ They act on every run with this ``--user-dir``, of stock models too.
 
 from functools import cache
 
-from teaforn_fairseq.fairseq_fixes import exact_resume, safe_loading
+from teaforn_fairseq.fairseq_fixes import exact_resume, safe_loading, unshared_layers
 
 
 @cache
@@ -13,3 +13,4 @@ def apply() -> None:
     """Make all changes; a second call does nothing."""
     safe_loading.apply()
     exact_resume.apply()
+    unshared_layers.apply()
