@@ -11,77 +11,98 @@ Before torch 2.6 the safe loader is not ``torch.load``'s default, and fairseq do
 import argparse
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
 from fairseq import checkpoint_utils
 from fairseq.distributed import utils as distributed_utils
 from omegaconf import OmegaConf
 
-FORCE_SAFE, FORCE_UNSAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+FORCE_UNSAFE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+RULE = "must be a checkpoint written by fairseq-train; received"
 
 
-def safely(load: Callable) -> Callable:
-    """fairseq's loader of the file that is its first argument, with the safe loader in force.
+def read_checkpoint(file: str | Path | BinaryIO, map_location: Any = "cpu") -> dict[str, Any]:
+    """What a checkpoint file holds. Every checkpoint is read here, fairseq's own loaders' too.
+
+    Whoever has set PyTorch's switch for the unsafe loader wants every file loaded, and is obeyed.
+
+    Args:
+        file: its path, whose tensors stay on disk until they are used, or the open file, which is
+            read as a whole.
+        map_location: as ``torch.load`` takes it.
+
+    Returns:
+        A dictionary with ``model``, ``optimizer_history`` and ``extra_state``, or what very old
+        checkpoints have in their place.
 
     Raises:
-        ValueError: from the result, if the file is refused, damaged or no checkpoint.
-        OSError: from the result, if it cannot be read.
+        ValueError: it cannot be read as PyTorch's file, or asks for a class that is not allowed,
+            or holds something else than a checkpoint; the message says which.
+        OSError: it is not there, or the system does not let it be read.
     """
+    unsafe = os.environ.get(FORCE_UNSAFE) in ("1", "y", "yes", "true")  # as PyTorch reads it
+    by_path = isinstance(file, str | Path)
+    path = file if by_path else file.name
+    try:
+        state = torch.load(
+            file,
+            map_location=map_location,
+            weights_only=not unsafe,
+            mmap=by_path and zipfile.is_zipfile(file),
+        )
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # a damaged or foreign file makes the loader raise anything
+        raise ValueError(f"{path}: {RULE} {_unread(error)}") from None
+    wrong = next(_foreign(state), None)
+    if wrong:
+        raise ValueError(f"{path}: {RULE} {wrong}. Use another file.")
+    return state
 
-    @wraps(load)
-    def load_safely(path: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            with safe_loader():
-                return load(path, *args, **kwargs)
-        except (OSError, MemoryError):
-            raise
-        except Exception as error:  # a damaged or foreign file makes the loader raise anything
-            raise refusal(path, error) from None
 
-    return load_safely
-
-
-def refusal(path: Any, error: Exception) -> ValueError:
-    """What to tell the user whose file the safe loader did not take."""
+def _unread(error: Exception) -> str:
     text = str(error).strip()
     foreign = re.search(r"GLOBAL:? ([\w.]+)", text)
     if foreign:
-        reason = (
-            f"it asks for {foreign[1]}, which could run a program. Nothing of it was run. Use a"
-            " checkpoint that holds tensors and options alone, from a source that you trust."
+        return (
+            f"a file that PyTorch's safe loader refuses: it asks for {foreign[1]}, which could run"
+            " a program. Nothing of it was run. Use a checkpoint that holds tensors and options"
+            " alone, from a source that you trust."
         )
-    else:
-        first_line = text.partition("\n")[0]
-        reason = (
-            f"{type(error).__name__}: {first_line} The file may be damaged, or is no checkpoint."
-            " Use another one."
-        )
-    return ValueError(
-        f"{path}: must be a checkpoint written by fairseq-train; received a file that"
-        f" PyTorch's safe loader refuses: {reason}"
+    return (
+        f"a file that cannot be read: {type(error).__name__}: {text.partition(chr(10))[0]} It may"
+        " be damaged, or of another kind. Copy it again, or use another one."
     )
 
 
-@contextmanager
-def safe_loader() -> Iterator[None]:
-    """Make ``torch.load`` safe by default, as it is since torch 2.6.
-
-    PyTorch's own switch, because fairseq's calls take no argument for it. Whoever has set the
-    opposite switch wants every file loaded, and is obeyed.
-    """
-    before = os.environ.get(FORCE_SAFE)
-    if not os.environ.get(FORCE_UNSAFE):
-        os.environ[FORCE_SAFE] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop(FORCE_SAFE, None)
-        if before is not None:
-            os.environ[FORCE_SAFE] = before
+def _foreign(state: Any) -> Iterator[str]:
+    """In what the file is no checkpoint; what fairseq itself would stumble over."""
+    if not isinstance(state, dict):
+        yield f"a file that holds the type {type(state).__name__}"
+        return
+    # Before they had the entries in front, checkpoints had those behind.
+    entries = {"model": "model", "optimizer_history": "best_loss", "extra_state": "epoch"}
+    missing = [name for name, before in entries.items() if not {name, before} & state.keys()]
+    if missing:
+        yield f"a file without the entries {', '.join(missing)}"
+    kinds = {
+        "model": dict,
+        "optimizer_history": list,
+        "extra_state": dict,
+        "cfg": Mapping | None,
+        "args": argparse.Namespace | None,
+    }
+    for name, wanted in kinds.items():
+        if name in state and not isinstance(state[name], wanted):
+            yield f"a file whose entry {name} is of the type {type(state[name]).__name__}"
+    history = state.get("optimizer_history", [{}])
+    if not history or not isinstance(history[-1], dict):
+        yield "a file whose entry optimizer_history names no optimizer"
 
 
 def between_ranks(broadcast: Callable) -> Callable:
@@ -104,13 +125,21 @@ def between_ranks(broadcast: Callable) -> Callable:
     return broadcast_plainly
 
 
+class TorchReadingSafely:
+    """The name ``torch`` in fairseq's module of loaders: PyTorch, except for ``load``."""
+
+    load = staticmethod(read_checkpoint)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+
 def apply() -> None:
-    """Have fairseq read checkpoints safely where it itself looks its loaders up.
+    """Have fairseq read checkpoints safely, whoever has imported its loaders before.
 
     ``torch.load`` stays as it is for the rest of the process. --user-dir is imported before any
     checkpoint is read, in every rank.
     """
     torch.serialization.add_safe_globals([argparse.Namespace])
-    for name in ("load_checkpoint_to_cpu", "load_ema_from_checkpoint"):
-        setattr(checkpoint_utils, name, safely(getattr(checkpoint_utils, name)))
+    checkpoint_utils.torch = TorchReadingSafely()
     distributed_utils.broadcast_object = between_ranks(distributed_utils.broadcast_object)
