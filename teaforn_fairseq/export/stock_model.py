@@ -16,6 +16,7 @@ from torch import Tensor
 from teaforn_fairseq.export.stock_checkpoint import stock_cfg
 from teaforn_fairseq.export.twin_checkpoint import TwinCheckpoint
 
+ADVICE = "Use a checkpoint as fairseq-train wrote it."
 TABLES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 
 
@@ -28,6 +29,13 @@ def require_loadable(checkpoint: TwinCheckpoint) -> None:
     """
     options = Namespace(**stock_cfg(checkpoint.cfg, checkpoint.arch)["model"])
     parameters = dict(checkpoint.parameters)  # fairseq upgrades it in place
+    rule = (
+        f"{checkpoint.path}: must hold the parameters of the {checkpoint.arch} that its options"
+        " describe"
+    )
+    table = parameters.get(TABLES[1])
+    if table is None or table.dim() == 0:
+        raise ValueError(f"{rule}; received no table {TABLES[1]}. {ADVICE}")
     try:
         model = _build(options, parameters)
         model.upgrade_state_dict(parameters)
@@ -35,21 +43,17 @@ def require_loadable(checkpoint: TwinCheckpoint) -> None:
     except Exception as error:  # wrong options run fairseq into anything
         raise ValueError(
             f"{checkpoint.path}: its options must be those of a {checkpoint.arch} that fairseq can"
-            f" build; received options that end in {type(error).__name__}: {error}. Use a"
-            " checkpoint as fairseq-train wrote it."
+            f" build; received options that end in {type(error).__name__}:"
+            f" {str(error).partition(chr(10))[0]}. {ADVICE}"
         ) from None
     difference = next(_differences(model.state_dict(), parameters), None)
     if difference:
-        raise ValueError(
-            f"{checkpoint.path}: must hold the parameters of the {checkpoint.arch} that its options"
-            f" describe; received {difference}. Use a checkpoint as fairseq-train wrote it."
-        )
+        raise ValueError(f"{rule}; received {difference}. {ADVICE}")
 
 
 def rows(parameters: dict[str, Tensor]) -> list[int]:
     """How many symbols the source and the target dictionary have, by the embedding tables."""
-    tables = [parameters.get(name, parameters[TABLES[1]]) for name in TABLES]
-    return [table.size(0) for table in tables]
+    return [parameters.get(name, parameters[TABLES[1]]).size(0) for name in TABLES]
 
 
 def _build(options: Namespace, parameters: dict[str, Tensor]) -> BaseFairseqModel:
