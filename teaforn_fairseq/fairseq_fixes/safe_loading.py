@@ -27,9 +27,7 @@ RULE = "must be a checkpoint written by fairseq-train; received"
 
 
 def read_checkpoint(file: str | Path | BinaryIO, map_location: Any = "cpu") -> dict[str, Any]:
-    """What a checkpoint file holds. Every checkpoint is read here, fairseq's own loaders' too.
-
-    Whoever has set PyTorch's switch for the unsafe loader wants every file loaded, and is obeyed.
+    """What a checkpoint file holds. Every checkpoint is read here, by fairseq's own loaders too.
 
     Args:
         file: its path, whose tensors stay on disk until they are used, or the open file, which is
@@ -45,38 +43,55 @@ def read_checkpoint(file: str | Path | BinaryIO, map_location: Any = "cpu") -> d
             or holds something else than a checkpoint; the message says which.
         OSError: it is not there, or the system does not let it be read.
     """
-    unsafe = os.environ.get(FORCE_UNSAFE) in ("1", "y", "yes", "true")  # as PyTorch reads it
     by_path = isinstance(file, str | Path)
-    path = file if by_path else file.name
-    try:
-        state = torch.load(
-            file,
-            map_location=map_location,
-            weights_only=not unsafe,
-            mmap=by_path and zipfile.is_zipfile(file),
-        )
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # a damaged or foreign file makes the loader raise anything
-        raise ValueError(f"{path}: {RULE} {_unread(error)}") from None
+    mapped = by_path and zipfile.is_zipfile(file)
+    state = safely(torch.load)(file, map_location=map_location, mmap=mapped)
     wrong = next(_foreign(state), None)
     if wrong:
+        path = file if by_path else file.name
         raise ValueError(f"{path}: {RULE} {wrong}. Use another file.")
     return state
 
 
-def _unread(error: Exception) -> str:
+def safely(load: Callable) -> Callable:
+    """``torch.load``, by the safe loader.
+
+    Whoever has set PyTorch's switch for the unsafe loader wants every file loaded, and is obeyed.
+
+    Raises:
+        ValueError: from the result, if the file cannot be read or asks for a class that is not
+            allowed.
+        OSError: from the result, if it is not there, or the system does not let it be read.
+    """
+
+    @wraps(load)
+    def load_safely(file: Any, *args: Any, **kwargs: Any) -> Any:
+        unsafe = os.environ.get(FORCE_UNSAFE) in ("1", "y", "yes", "true")  # as PyTorch reads it
+        try:
+            return load(file, *args, **kwargs | {"weights_only": not unsafe})
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # a damaged or foreign file makes the loader raise anything
+            path = file if isinstance(file, str | Path) else getattr(file, "name", file)
+            raise refusal(path, error) from None
+
+    return load_safely
+
+
+def refusal(path: Any, error: Exception) -> ValueError:
+    """What to tell the user whose file the safe loader did not take."""
     text = str(error).strip()
     foreign = re.search(r"GLOBAL:? ([\w.]+)", text)
     if foreign:
-        return (
-            f"a file that PyTorch's safe loader refuses: it asks for {foreign[1]}, which could run"
-            " a program. Nothing of it was run. Use a checkpoint that holds tensors and options"
-            " alone, from a source that you trust."
+        return ValueError(
+            f"{path}: {RULE} a file that PyTorch's safe loader refuses: it asks for {foreign[1]},"
+            " which could run a program. Nothing of it was run. Use a checkpoint that holds tensors"
+            " and options alone, from a source that you trust."
         )
-    return (
-        f"a file that cannot be read: {type(error).__name__}: {text.partition(chr(10))[0]} It may"
-        " be damaged, or of another kind. Copy it again, or use another one."
+    return ValueError(
+        f"{path}: {RULE} a file that cannot be read: {type(error).__name__}:"
+        f" {text.partition(chr(10))[0]} It may be damaged, or of another kind. Copy it again, or"
+        " use another one."
     )
 
 
