@@ -8,7 +8,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import torch
 from bench.output import write_json
 from metrics import METRICS, SAMPLES, Metric, SacreBLEU
 
@@ -110,11 +109,23 @@ def add_p_values(
 
 
 def training(checkpoint: Path) -> tuple[float, int]:
-    """Seconds and updates that fairseq counted, over all resumptions."""
-    torch.serialization.add_safe_globals([argparse.Namespace])
-    state = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
-    seconds = state["extra_state"]["previous_training_time"]
-    return round(seconds, 1), state["optimizer_history"][-1]["num_updates"]
+    """Seconds and updates that fairseq counted, over all resumptions.
+
+    Raises:
+        ValueError: the file is no checkpoint, or does not tell them.
+    """
+    # Here, because fairseq, which comes with it, takes seconds to import.
+    from teaforn_fairseq.fairseq_fixes.safe_loading import read_checkpoint
+
+    state = read_checkpoint(checkpoint)
+    try:
+        seconds = state["extra_state"]["previous_training_time"]
+        return round(seconds, 1), state["optimizer_history"][-1]["num_updates"]
+    except KeyError as error:
+        raise ValueError(
+            f"{checkpoint}: must tell how long training took, as fairseq-train writes it; received"
+            f" a checkpoint without {error}."
+        ) from None
 
 
 def read_lines(path: Path) -> list[str]:

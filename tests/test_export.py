@@ -110,9 +110,7 @@ def test_it_holds_the_stock_names_and_nothing_of_the_plugin(exported, last):
     assert state["optimizer_history"][0]["num_updates"] == 12
     assert cfg["common"]["user_dir"] is None and "user_dir" not in cfg["model"]
     assert not [path for path, _ in leaves(state) if any("teaforn" in str(key) for key in path)]
-    paths = (str(PLUGIN), cfg["checkpoint"]["save_dir"], cfg["task"]["data"])
-    values = [value for _, value in leaves(cfg) if value not in paths]
-    assert not [value for value in values if "teaforn" in str(value)]
+    assert not [value for _, value in leaves(cfg) if "teaforn" in str(value)]
 
 
 def test_extra_decoders_and_later_options_are_left_out(last, exported, edited, tmp_path):
@@ -169,15 +167,6 @@ def test_half_precision_is_averaged_in_single_precision(learned, edited, tmp_pat
     assert torch.equal(mean[FC1], (a + b) / 2)
 
 
-def test_whole_numbers_stay_whole(last, edited, tmp_path):
-    paths = [
-        edited(last, lambda state, n=n: state["model"].update(count=torch.tensor([n, 100]).byte()))
-        for n in (200, 201)
-    ]
-    mean = export_and_load(*paths, out=tmp_path / "mean.pt")["model"]["count"]
-    assert torch.equal(mean, torch.tensor([200, 100], dtype=torch.uint8))
-
-
 def other_arch(state):
     state["cfg"]["model"]._name = "teaforn_transformer"
 
@@ -217,8 +206,9 @@ def test_what_is_no_checkpoint_of_a_twin_is_refused(last, exported, edited, tmp_
     assert_refused(f"{exported}: {twin} transformer_tiny.", exported, out)
     assert_refused(f"{tmp_path}: {written} a folder.", tmp_path, out)
     assert_refused(f"{tmp_path / 'no.pt'}: {written} nothing there.", tmp_path / "no.pt", out)
-    entries = "cfg, model and optimizer_history"
-    assert_refused(f"{empty}: {written} a file without its entries {entries}.", empty, out)
+    entries = "optimizer_history, extra_state"
+    without = f"a file without the entries {entries}. Use another file."
+    assert_refused(f"{empty}: {written} {without}", empty, out)
     assert_refused(
         f"{unknown}: must be a checkpoint of an architecture that this version of teaforn_fairseq"
         " has; received architecture teaforn_lstm. Export it with the version that trained it.",

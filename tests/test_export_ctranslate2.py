@@ -1,6 +1,7 @@
 """teaforn-export --format ctranslate2: CTranslate2 against stock fairseq."""
 
 import os
+import re
 import shutil
 import sysconfig
 import venv
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from commands import CHECKOUT, export, generate, run
+
+from teaforn_fairseq.export.command import main
 
 ctranslate2 = pytest.importorskip("ctranslate2", reason="needs the extra export")
 AS_CTRANSLATE2 = ("--format", "ctranslate2")
@@ -81,6 +84,36 @@ def test_dictionaries_alone_do_when_the_checkpoint_knows_its_languages(
     assert f"dict.en.txt and dict.de.txt; received {folder}, which does not hold" in printed
     shutil.copy(data / "dict.de.txt", folder)
     export(knows, tmp_path / "model", *AS_CTRANSLATE2, "--data-dir", folder)
+
+
+def test_dictionaries_of_another_model_are_refused(data, last, tmp_path):
+    folder, out = tmp_path / "dictionaries", tmp_path / "model"
+    shutil.copytree(data, folder)
+    lines = (data / "dict.de.txt").read_text().splitlines(keepends=True)
+    for text, problem in (
+        (
+            "".join(lines[:-1]),
+            "must hold the dictionaries that the model was trained with, here"
+            f" {len(lines) + 4} symbols in dict.de.txt; received {folder}, whose has"
+            f" {len(lines) + 3}.",
+        ),
+        ("no counts\n", "must hold dictionaries as fairseq-preprocess writes them; received"),
+    ):
+        (folder / "dict.de.txt").write_text(text)
+        with pytest.raises(SystemExit, match=f"^error: --data-dir: {re.escape(problem)}"):
+            main([str(x) for x in (last, out, *AS_CTRANSLATE2, "--data-dir", folder)])
+        assert os.listdir(tmp_path) == ["dictionaries"]
+
+
+def test_a_link_to_a_model_is_followed(last, converted, tmp_path):
+    target, link = tmp_path / "far/model", tmp_path / "model"
+    shutil.copytree(converted, target)
+    (target / "model.bin").write_text("old")
+    link.symlink_to(target)
+    main([str(x) for x in (last, link, *AS_CTRANSLATE2, "--force")])
+    assert link.is_symlink()
+    assert (target / "model.bin").read_bytes() == (converted / "model.bin").read_bytes()
+    assert (os.listdir(target.parent), len(os.listdir(tmp_path))) == (["model"], 2)
 
 
 def test_what_ctranslate2_cannot_convert_leaves_nothing_behind(last, edited, tmp_path):

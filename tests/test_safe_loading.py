@@ -10,8 +10,10 @@ import torch
 from commands import PLUGIN, TEAFORN, TWIN, run
 from fairseq import checkpoint_utils
 from forked import Training
+from report import training
 
 from teaforn_fairseq.export.command import main as export
+from teaforn_fairseq.fairseq_fixes.safe_loading import read_checkpoint
 
 FRESH = ["--reset-optimizer", "--reset-dataloader", "--reset-meters", "--reset-lr-scheduler"]
 WRITTEN = "must be a checkpoint written by fairseq-train; received a file that PyTorch's safe"
@@ -101,7 +103,6 @@ def test_it_is_refused_where_torch_loads_unsafely_by_default(hostile, monkeypatc
     ):
         with pytest.raises(ValueError, match=re.escape(refused(path))):
             load(str(path))
-    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ  # the rest of the process is free
 
 
 def test_who_set_pytorchs_unsafe_switch_is_obeyed(trained, edited, tmp_path, monkeypatch):
@@ -113,17 +114,63 @@ def test_who_set_pytorchs_unsafe_switch_is_obeyed(trained, edited, tmp_path, mon
         assert checkpoint_utils.load_checkpoint_to_cpu(str(path))["note"] == tmp_path
 
 
-@pytest.mark.parametrize("damage", ["half", "empty", "text", "tensors"])
+NO_CHECKPOINT = "must be a checkpoint written by fairseq-train; received a file"
+CANNOT = rf"{NO_CHECKPOINT} that cannot be read: \w+: .* It may be damaged, or of another kind"
+FOREIGN = {
+    "tensors": ({"a": torch.zeros(1)}, "without the entries model, optimizer_history, extra_state"),
+    "list": ([1], "that holds the type list"),
+    "tensor": (torch.zeros(2), "that holds the type Tensor"),
+    "no model": ({"optimizer_history": [{}], "extra_state": {}}, "without the entries model"),
+    "no history": (
+        {"model": {}, "optimizer_history": [], "extra_state": {}},
+        "whose entry optimizer_history names no optimizer",
+    ),
+    "cfg": (
+        {"model": {}, "optimizer_history": [{}], "extra_state": {}, "cfg": 5},
+        "whose entry cfg is of the type int",
+    ),
+}
+
+
+def readers():
+    """Every way in which fairseq and we read a checkpoint."""
+    yield checkpoint_utils.load_checkpoint_to_cpu
+    yield checkpoint_utils.load_ema_from_checkpoint
+    yield read_checkpoint
+    yield training
+
+
+@pytest.mark.parametrize("damage", ["half", "empty", "text"])
 def test_a_damaged_file_is_named(trained, tmp_path, damage):
     path = tmp_path / "damaged.pt"
     whole = (trained[0] / "checkpoint_last.pt").read_bytes()
-    if damage == "tensors":
-        torch.save({"weight": torch.zeros(2)}, path)
+    path.write_bytes({"half": whole[: len(whole) // 2], "empty": b"", "text": b"a b\n"}[damage])
+    for read in readers():
+        with pytest.raises(ValueError, match=rf"^{path}: {CANNOT}"):
+            read(path)
+
+
+@pytest.mark.parametrize(("state", "problem"), FOREIGN.values(), ids=FOREIGN)
+def test_a_file_that_holds_something_else_is_not_called_damaged(tmp_path, state, problem):
+    path = tmp_path / "foreign.pt"
+    torch.save(state, path)
+    for read in readers():
+        with pytest.raises(ValueError, match=rf"^{path}: {NO_CHECKPOINT} {problem}\. Use another"):
+            read(path)
+
+
+@pytest.mark.parametrize("unsafe", ["0", "1"])
+def test_only_pytorchs_own_values_switch_the_safe_loader_off(
+    trained, edited, tmp_path, monkeypatch, unsafe
+):
+    path = edited(trained[0] / "checkpoint_last.pt", lambda state: state.update(note=tmp_path))
+    torch_before_2_6(monkeypatch)
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", unsafe)
+    if unsafe == "1":
+        assert checkpoint_utils.load_checkpoint_to_cpu(str(path))["note"] == tmp_path
     else:
-        path.write_bytes({"half": whole[: len(whole) // 2], "empty": b"", "text": b"a b\n"}[damage])
-    message = rf"^{path}: {WRITTEN} loader refuses: \w+: .* The file may be damaged, or is no"
-    with pytest.raises(ValueError, match=message):
-        checkpoint_utils.load_checkpoint_to_cpu(str(path))
+        with pytest.raises(ValueError, match=WRITTEN):
+            checkpoint_utils.load_checkpoint_to_cpu(str(path))
 
 
 def test_a_missing_file_stays_fairseqs_own_error(tmp_path):

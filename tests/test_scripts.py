@@ -107,8 +107,8 @@ def write_run(folder, hypotheses):
     folder.mkdir()
     printed = "".join(f"D-{i}\t-0.1\t{line}\n" for i, line in enumerate(hypotheses))
     (folder / "beam4.txt").write_text(printed)
-    state = {"previous_training_time": 1.0}, [{"num_updates": 2}]
-    names = "extra_state", "optimizer_history"
+    state = {}, {"previous_training_time": 1.0}, [{"num_updates": 2}]
+    names = "model", "extra_state", "optimizer_history"
     torch.save(dict(zip(names, state, strict=True)), folder / "checkpoint_last.pt")
     (folder / "plain.txt").write_text("\n".join(hypotheses) + "\n")
 

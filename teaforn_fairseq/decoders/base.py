@@ -22,6 +22,9 @@ from teaforn_fairseq.packed.packing import Packing
 StockOutput = dict[str, list[Tensor]]
 IncrementalState = dict[str, dict[str, Tensor | None]]
 
+# In front of the names of the parameters that only unroll steps 2..N use, never decoding.
+UNSHARED_PREFIX = "unshared_decoder."
+
 
 class OwnLayers(nn.Module):
     """A second set of layers and final norm, as the decoder's are now; E and W stay single.

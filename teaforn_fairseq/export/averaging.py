@@ -1,11 +1,12 @@
 """The mean of several checkpoints, parameter by parameter."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from teaforn_fairseq.export.stock_checkpoint import TwinCheckpoint
+from teaforn_fairseq.export.twin_checkpoint import TwinCheckpoint
 
 # They change what the parameters mean, and neither names nor shapes of parameters show them.
 MEANING = (
@@ -13,20 +14,30 @@ MEANING = (
     "decoder_attention_heads",
     "encoder_layers_to_keep",
     "decoder_layers_to_keep",
+    "encoder_normalize_before",
+    "decoder_normalize_before",
+    "encoder_xformers_att_config",
+    "decoder_xformers_att_config",
     "activation_fn",
     "no_scale_embedding",
     "no_token_positional_embeddings",
     "share_all_embeddings",
     "share_decoder_input_output_embed",
 )
+# They say which words the rows of the embedding tables stand for.
+LANGUAGES = ("source_lang", "target_lang")
 
 
 def require_fit(checkpoints: Sequence[TwinCheckpoint]) -> None:
     """Stop unless all checkpoints are of one model.
 
+    A model of unshared layers fits none of shared ones: the layers that are exported served the
+    first step alone in the one, and all steps in the other.
+
     Raises:
-        ValueError: they differ in architecture, in an option that changes what the parameters
-            mean, or in a parameter's name or shape; names the file and the first difference.
+        ValueError: they differ in architecture, in languages, in an option that changes what the
+            parameters mean, or in a parameter's name or shape; names the file and the first
+            difference.
     """
     first, *others = checkpoints
     for other in others:
@@ -36,6 +47,19 @@ def require_fit(checkpoints: Sequence[TwinCheckpoint]) -> None:
                 f"{other.path}: must be a checkpoint of the same model as {first.path};"
                 f" received {difference}."
             )
+
+
+def unlike(first: TwinCheckpoint, other: TwinCheckpoint) -> list[str]:
+    """In what two checkpoints that fit were trained otherwise: data, criterion and its options.
+
+    Seeds, lengths of training and the like are not told.
+    """
+    ours, theirs = (_training(checkpoint.cfg) for checkpoint in (first, other))
+    return [
+        f"{name} {theirs[name]} instead of {ours[name]}"
+        for name in ours
+        if name in theirs and theirs[name] != ours[name]
+    ]
 
 
 def average(checkpoints: Sequence[TwinCheckpoint]) -> dict[str, Tensor]:
@@ -63,30 +87,34 @@ def mean(tensors: Sequence[Tensor]) -> Tensor:
     """The elementwise mean, as fairseq's averaging script computes it.
 
     Args:
-        tensors: at least one, all of one shape, all floating or none.
+        tensors: at least one, all of one shape, of floating-point numbers.
 
     Returns:
         The same shape. A single tensor keeps its type. Several in half precision are averaged
-        and returned in float32, whole numbers are rounded down.
+        and returned in float32.
     """
     first, *others = tensors
     if not others:
         return first.clone()
-    floating = first.is_floating_point()
-    total = first.to(torch.promote_types(first.dtype, torch.float32 if floating else torch.int64))
+    total = first.to(torch.promote_types(first.dtype, torch.float32))
     for other in others:
         total = total + other
-    if floating:
-        return total / len(tensors)
-    return total.div(len(tensors), rounding_mode="floor").to(first.dtype)
+    return total / len(tensors)
 
 
 def _differences(first: TwinCheckpoint, other: TwinCheckpoint) -> Iterator[str]:
     if other.arch != first.arch:
         yield f"architecture {other.arch} instead of {first.arch}"
+    if other.unshared != first.unshared:
+        kinds = {False: "layers that all steps share", True: "layers of the first step alone"}
+        yield f"{kinds[other.unshared]} instead of {kinds[first.unshared]} (--teaforn-unshared)"
     for option in MEANING:
         ours, theirs = (c.cfg["model"].get(option) for c in (first, other))
         if theirs != ours:
+            yield f"option {option} {theirs} instead of {ours}"
+    for option in LANGUAGES:  # None where the training inferred them from the data
+        ours, theirs = ((c.cfg.get("task") or {}).get(option) for c in (first, other))
+        if None not in (ours, theirs) and theirs != ours:
             yield f"option {option} {theirs} instead of {ours}"
     for name, tensor in first.parameters.items():
         if name not in other.parameters:
@@ -101,3 +129,8 @@ def _differences(first: TwinCheckpoint, other: TwinCheckpoint) -> Iterator[str]:
 def _kind(tensor: Tensor) -> str:
     numbers = "" if tensor.is_floating_point() else "whole numbers in "
     return f"{numbers}shape {tuple(tensor.shape)}"
+
+
+def _training(cfg: dict[str, Any]) -> dict[str, Any]:
+    criterion, task = dict(cfg.get("criterion") or {}), cfg.get("task") or {}
+    return {"data": task.get("data"), "criterion": criterion.pop("_name", None), **criterion}

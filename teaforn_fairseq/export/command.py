@@ -1,7 +1,6 @@
 """Write trained twins as a checkpoint of the stock architecture, or as a CTranslate2 model."""
 
 import argparse
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +8,12 @@ from pathlib import Path
 import torch
 
 from teaforn_fairseq.export import ctranslate2_format
-from teaforn_fairseq.export.averaging import average, require_fit
-from teaforn_fairseq.export.stock_checkpoint import read_twin, stock_state
+from teaforn_fairseq.export.averaging import average, require_fit, unlike
+from teaforn_fairseq.export.destination import place_of, put_in_place
+from teaforn_fairseq.export.stock_checkpoint import stock_state
+from teaforn_fairseq.export.stock_model import require_loadable, rows
+from teaforn_fairseq.export.twin_checkpoint import TwinCheckpoint, read_twin
+from teaforn_fairseq.files import kind
 
 FORMATS = ("fairseq", "ctranslate2")
 
@@ -24,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.out,
             output_format=args.format,
             data_dir=args.data_dir,
+            ema=args.ema,
             force=args.force,
         )
     except (ValueError, OSError) as error:
@@ -57,6 +61,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         " the model was trained on)",
     )
     parser.add_argument(
+        "--ema",
+        action="store_true",
+        help="take the moving average of the parameters, which training with --store-ema keeps",
+    )
+    parser.add_argument(
         "--force",
         action="store_true",
         help="replace OUT; a CTranslate2 folder with everything in it",
@@ -70,21 +79,26 @@ def export(
     *,
     output_format: str = "fairseq",
     data_dir: Path | None = None,
+    ema: bool = False,
     force: bool = False,
 ) -> None:
     """Write the mean of the checkpoints for stock fairseq or for CTranslate2.
 
+    Prints what was written, and in what the checkpoints were trained otherwise.
+
     Args:
         checkpoints: at least one, of one ``teaforn_*`` architecture.
-        out: the file or folder to write. It is there as a whole afterwards, or untouched.
+        out: the file or folder to write, links followed. It is there as a whole afterwards, or
+            untouched.
         output_format: ``"fairseq"`` or ``"ctranslate2"``.
         data_dir: folder with the dictionaries, read for CTranslate2 only; None takes the
             training's own.
+        ema: take the moving averages of the parameters.
         force: replace ``out``.
 
     Raises:
         ValueError: something given cannot be used.
-        OSError: ``out`` cannot be written.
+        OSError: a file cannot be read, or ``out`` cannot be written.
     """
     to_folder = output_format == "ctranslate2"
     if to_folder:
@@ -95,13 +109,16 @@ def export(
             f" --format {output_format}. Leave it out."
         )
     require_files(checkpoints)
-    require_writable(out, checkpoints, to_folder=to_folder, force=force)
-    twins = [read_twin(path) for path in checkpoints]
+    place = place_of(out, checkpoints, to_folder=to_folder, force=force)
+    twins = [read_twin(path, ema=ema) for path in checkpoints]
+    require_loadable(twins[0])
     require_fit(twins)
     if to_folder:
-        dictionaries = ctranslate2_format.find_dictionaries(twins[0].cfg, data_dir)
+        dictionaries = ctranslate2_format.find_dictionaries(
+            twins[0].cfg, data_dir, rows(twins[0].parameters)
+        )
     state = stock_state(twins[0], average(twins))
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".teaforn-export-") as scratch:
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".teaforn-export-") as scratch:
         made = Path(scratch, "made")
         if to_folder:
             ctranslate2_format.convert(
@@ -109,9 +126,8 @@ def export(
             )
         else:
             save(state, made)
-        require_writable(out, checkpoints, to_folder=to_folder, force=force)
-        put_in_place(made, out)
-    print(f"{out}: {twins[0].arch}, {len(twins)} checkpoint{'s' * (len(twins) > 1)}")
+        put_in_place(made, place_of(out, checkpoints, to_folder=to_folder, force=force))
+    tell(out, twins, ema=ema)
 
 
 def require_files(checkpoints: Sequence[Path]) -> None:
@@ -121,39 +137,11 @@ def require_files(checkpoints: Sequence[Path]) -> None:
         ValueError: one is not.
     """
     for path in checkpoints:
-        if not path.is_file():
-            kind = "a folder" if path.is_dir() else "nothing there"
+        found = kind(path) or "nothing there"
+        if found != "a file":
             raise ValueError(
-                f"{path}: must be a checkpoint written by fairseq-train; received {kind}."
+                f"{path}: must be a checkpoint written by fairseq-train; received {found}."
             )
-
-
-def require_writable(
-    out: Path, checkpoints: Sequence[Path], *, to_folder: bool, force: bool
-) -> None:
-    """Stop unless ``out`` may be written.
-
-    Raises:
-        ValueError: it is there and not to be replaced, or has no folder to stand in.
-    """
-    if not out.parent.is_dir():
-        raise ValueError(f"OUT: must lie in a folder that is there; received {out}.")
-    if not os.path.lexists(out):
-        return
-    if not force:
-        raise ValueError(
-            f"OUT: must not be there yet; received {out}. Choose another name, or replace it"
-            " with --force."
-        )
-    if out.exists() and any(out.samefile(path) for path in checkpoints):
-        raise ValueError(f"OUT: must not be one of the checkpoints; received {out}.")
-    if to_folder and not (out / "model.bin").is_file():
-        raise ValueError(
-            f"OUT: --force replaces a CTranslate2 model's folder only; received {out}, which has"
-            " no model.bin in it."
-        )
-    if not to_folder and out.is_dir():
-        raise ValueError(f"OUT: must be a file; received the folder {out}.")
 
 
 def save(state: dict, path: Path) -> None:
@@ -169,18 +157,17 @@ def save(state: dict, path: Path) -> None:
         raise OSError(f"OUT: could not be written: is the disk full? ({reason})") from error
 
 
-def put_in_place(made: Path, out: Path) -> None:
-    """Rename ``made`` to ``out``; a folder that stands there goes to ``made``'s own folder.
-
-    Raises:
-        OSError: it could not be renamed; ``out`` is as it was.
-    """
-    old = made.with_name("old")
-    if out.is_dir() and not out.is_symlink():  # os.replace replaces files, not folders
-        os.replace(out, old)
-    try:
-        os.replace(made, out)
-    except OSError:
-        if old.is_dir():
-            os.replace(old, out)
-        raise
+def tell(out: Path, twins: Sequence[TwinCheckpoint], *, ema: bool) -> None:
+    """Print what was written, and what a reader might not expect of it."""
+    first, *others = twins
+    for other in others:
+        differences = unlike(first, other)
+        if differences:
+            print(
+                f"note: {other.path} was trained otherwise than {first.path}:"
+                f" {', '.join(differences)}"
+            )
+    taken = ", moving average of the parameters" if ema else ""
+    if not ema and any(twin.has_ema for twin in twins):
+        taken = ", parameters as trained; --ema takes their moving average"
+    print(f"{out}: {first.arch}, {len(twins)} checkpoint{'s' * (len(twins) > 1)}{taken}")

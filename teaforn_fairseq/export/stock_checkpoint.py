@@ -5,23 +5,16 @@ containers is in it, and only if every name in its ``cfg`` is one that stock fai
 """
 
 import dataclasses
-import zipfile
-from argparse import Namespace
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
 from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterionConfig
-from fairseq.models import ARCH_MODEL_REGISTRY
+from fairseq.data.encoders.gpt2_bpe import GPT2BPEConfig
 from fairseq.tasks.translation import TranslationConfig
 from torch import Tensor
 
-from teaforn_fairseq.fairseq_fixes.safe_loading import refusal
-from teaforn_fairseq.fairseq_fixes.safe_options import make_harmless
-from teaforn_fairseq.fairseq_fixes.side_doors import refuse_archives
-from teaforn_fairseq.models.twins import PREFIX, UNSHARED_PREFIX
+from teaforn_fairseq.export.twin_checkpoint import TwinCheckpoint
+from teaforn_fairseq.models.twins import PREFIX
 
 STOCK_CRITERION = "label_smoothed_cross_entropy"
 STOCK_NAMES = {"teaforn_cross_entropy": STOCK_CRITERION, "teaforn_translation": "translation"}
@@ -32,64 +25,30 @@ STOCK_CONFIGS = {
 # Options without our prefix in their name: of the plugin itself, and of the teaforn_translation
 # task.
 OWN_OPTIONS = ("user_dir", "eval_bleu_beams", "eval_bleu_references")
-
-
-@dataclass(frozen=True)
-class TwinCheckpoint:
-    """What is exported of a checkpoint.
-
-    Attributes:
-        path: the file it was read from.
-        arch: name of the stock architecture.
-        cfg: fairseq's configuration for the stock architecture, in plain containers.
-        parameters: the stock model's state dict, extra decoders left out.
-        num_updates: updates it was trained for.
-        optimizer: class name of its optimizer.
-    """
-
-    path: Path
-    arch: str
-    cfg: dict[str, Any]
-    parameters: dict[str, Tensor]
-    num_updates: int
-    optimizer: str
-
-
-def read_twin(path: Path) -> TwinCheckpoint:
-    """Read a checkpoint of a ``teaforn_*`` architecture.
-
-    Args:
-        path: a file written by fairseq-train. Its tensors stay on disk until they are used.
-
-    Raises:
-        ValueError: the file is not such a checkpoint.
-    """
-    state = _read(path)
-    cfg = _plain(state.get("cfg")) if isinstance(state, dict) else None
-    if not isinstance(cfg, dict) or not {"model", "optimizer_history"} <= state.keys():
-        raise ValueError(
-            f"{path}: must be a checkpoint written by fairseq-train; received a file without"
-            " its entries cfg, model and optimizer_history."
-        )
-    arch = _stock_arch(path, cfg.get("model"))
-    make_harmless(cfg, path)
-    history = state["optimizer_history"][-1]
-    return TwinCheckpoint(
-        path=path,
-        arch=arch,
-        cfg=stock_cfg(cfg, arch),
-        parameters={
-            name: tensor
-            for name, tensor in state["model"].items()
-            if not name.startswith(UNSHARED_PREFIX)
-        },
-        num_updates=history["num_updates"],
-        optimizer=history["optimizer_name"],
-    )
+# Options that name files of the machine that trained, and what stands in their place: fairseq's
+# default, or a folder that hub_utils.from_pretrained replaces by the model's own. fairseq opens
+# those of embeddings when it builds the model, and those of the task and of subwords when it loads
+# it by that function.
+PATHS: dict[str, Any] = {
+    "data": ".",
+    "save_dir": "checkpoints",
+    "restore_file": "checkpoint_last.pt",
+    "plasma_path": "/tmp/plasma",
+    **dict.fromkeys(["sentencepiece_model", "sentencepiece_model_path", "bpe_codes"]),
+    **dict.fromkeys(["bpe_merges", "bpe_vocab", "bpe_vocab_file"]),
+    "gpt2_encoder_json": GPT2BPEConfig.gpt2_encoder_json,
+    "gpt2_vocab_bpe": GPT2BPEConfig.gpt2_vocab_bpe,
+    **dict.fromkeys(["encoder_embed_path", "decoder_embed_path"]),
+    **dict.fromkeys(["finetune_from_model", "continue_once", "ema_seed_model"]),
+    **dict.fromkeys(["log_file", "tensorboard_logdir", "aim_repo", "quantization_config_path"]),
+    **dict.fromkeys(["path", "results_path", "lm_path"]),
+    **dict.fromkeys(["source_dict", "target_dict", "lang_dict", "fixed_dictionary"]),
+    **dict.fromkeys(["extra_data", "sampling_weights_from_file"]),
+}
 
 
 def stock_cfg(cfg: dict[str, Any], arch: str) -> dict[str, Any]:
-    """fairseq's configuration without anything that only this plugin knows.
+    """fairseq's configuration without what only this plugin or this machine knows.
 
     Args:
         cfg: a twin's configuration in plain containers.
@@ -97,7 +56,7 @@ def stock_cfg(cfg: dict[str, Any], arch: str) -> dict[str, Any]:
     """
     stock = {name: _stock_section(section) for name, section in cfg.items()}
     stock["model"] |= {"_name": arch, "arch": arch}
-    stock["common"] = {**stock.get("common", {}), "user_dir": None}
+    stock["common"] = {**(stock.get("common") or {}), "user_dir": None}
     for section, stock_config in STOCK_CONFIGS.items():
         name = (cfg.get(section) or {}).get("_name")
         if name in STOCK_NAMES:
@@ -117,11 +76,12 @@ def stock_state(checkpoint: TwinCheckpoint, parameters: dict[str, Tensor]) -> di
         What ``torch.save`` shall write. There is no optimizer state, and training that goes on
         from it starts its first epoch.
     """
-    criterion = (checkpoint.cfg.get("criterion") or {}).get("_name", STOCK_CRITERION)
+    cfg = stock_cfg(checkpoint.cfg, checkpoint.arch)
+    criterion = (cfg.get("criterion") or {}).get("_name", STOCK_CRITERION)
     criterion_class = CRITERION_REGISTRY.get(criterion, CRITERION_REGISTRY[STOCK_CRITERION])
     return {
         "args": None,
-        "cfg": checkpoint.cfg,
+        "cfg": cfg,
         "model": parameters,
         "criterion": None,
         "optimizer_history": [
@@ -145,51 +105,19 @@ def stock_state(checkpoint: TwinCheckpoint, parameters: dict[str, Tensor]) -> di
     }
 
 
-def _read(path: Path) -> Any:
-    refuse_archives(path)
-    try:
-        # Mapped, so that the optimizer's state, two thirds of the file, is never read.
-        return torch.load(
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
-    except Exception as error:  # a damaged or foreign file makes the loader raise anything
-        raise refusal(path, error) from None
-
-
-def _stock_arch(path: Path, model: Any) -> str:
-    section = model if isinstance(model, dict) else {}
-    arch = str(section.get("_name") or section.get("arch"))
-    stock = arch.removeprefix(PREFIX)
-    if stock == arch:
-        raise ValueError(
-            f"{path}: must be a checkpoint of a {PREFIX}* architecture; received architecture"
-            f" {arch}."
-        )
-    if not {arch, stock} <= ARCH_MODEL_REGISTRY.keys():
-        raise ValueError(
-            f"{path}: must be a checkpoint of an architecture that this version of"
-            f" teaforn_fairseq has; received architecture {arch}. Export it with the version that"
-            " trained it."
-        )
-    return stock
-
-
-def _plain(value: Any) -> Any:
-    """Namespaces as dictionaries, at every depth."""
-    if isinstance(value, Namespace):
-        value = vars(value)
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
 def _stock_section(section: Any) -> Any:
     if not isinstance(section, dict):
         return section
     return {
-        key: STOCK_NAMES.get(value, value) if key in ("_name", "criterion", "task") else value
+        key: _stock_value(key, value)
         for key, value in section.items()
         if not key.startswith(PREFIX) and key not in OWN_OPTIONS
     }
+
+
+def _stock_value(key: str, value: Any) -> Any:
+    if key in PATHS:
+        return PATHS[key]
+    if key in ("_name", "criterion", "task") and isinstance(value, str):
+        return STOCK_NAMES.get(value, value)
+    return value

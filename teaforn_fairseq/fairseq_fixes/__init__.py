@@ -20,6 +20,7 @@ from teaforn_fairseq.fairseq_fixes import (  # noqa: E402
     safe_options,
     side_doors,
     slot_counts,
+    unshared_layers,
     which_code,
     whole_evaluation,
 )
@@ -29,6 +30,7 @@ FIXES = (
     safe_options,
     side_doors,
     exact_resume,
+    unshared_layers,
     asked_checkpoints,
     combined_data,
     numpy_names,

@@ -20,28 +20,45 @@ from fairseq.data.iterators import EpochBatchIterating
 from fairseq.file_io import PathManager
 from fairseq.tasks import FairseqTask
 
+from teaforn_fairseq.files import place_of_file
+
 
 class WholeFiles(PathManager):
-    """fairseq's file access, except that a file on disk is either the old or the new one, whole."""
+    """fairseq's file access, except that a file on disk is either the old or the new one, whole.
+
+    A link stays one: the file that it leads to is replaced.
+    """
 
     @staticmethod
     def rename(src: str, dst: str) -> None:
-        """Put a finished file in its place, its content on disk before its name."""
+        """Put a finished file in its place, its content on disk before its name.
+
+        Raises:
+            ValueError: something that is no regular file is at ``dst``.
+            OSError: it could not be put there; ``dst`` is as it was.
+        """
         with open(src, "rb") as file:
             os.fsync(file.fileno())
-        os.replace(src, dst)
+        place = place_of_file(dst)
+        if place.parent.stat().st_dev == os.stat(src).st_dev:
+            os.replace(src, place)
+        else:  # the link leads to another disk
+            WholeFiles.copy(src, dst)
+            os.remove(src)
 
     @staticmethod
     def copy(src_path: str, dst_path: str, overwrite: bool = False) -> bool:
         """Copy aside, then rename; a local ``dst_path`` is replaced whatever ``overwrite`` says.
 
         Raises:
+            ValueError: something that is no regular file is at ``dst_path``.
             OSError: the copy could not be written; ``dst_path`` is as it was.
         """
         if not PathManager.supports_rename(dst_path):
             return PathManager.copy(src_path, dst_path, overwrite=overwrite)
-        shutil.copyfile(src_path, f"{dst_path}.tmp")
-        WholeFiles.rename(f"{dst_path}.tmp", dst_path)
+        place = place_of_file(dst_path)
+        shutil.copyfile(src_path, f"{place}.tmp")
+        WholeFiles.rename(f"{place}.tmp", str(place))
         return True
 
 

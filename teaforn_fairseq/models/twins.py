@@ -15,8 +15,6 @@ from fairseq.models import (
 from omegaconf import OmegaConf
 
 PREFIX = "teaforn_"
-# In front of the names of the parameters that only unroll steps 2..N use, never decoding.
-UNSHARED_PREFIX = "unshared_decoder."
 
 
 def twin_of(family: str, config: type[FairseqDataclass] | None = None) -> Callable[[type], type]:

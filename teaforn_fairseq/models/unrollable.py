@@ -5,6 +5,7 @@ checkpoints are interchangeable. Called the stock way it runs the stock code.
 B batch, S source length, T target length.
 """
 
+import logging
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -14,17 +15,17 @@ from fairseq.models.transformer import TransformerEncoderBase
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from teaforn_fairseq.decoders.base import DecoderAdapter, OwnLayers
+from teaforn_fairseq.decoders.base import UNSHARED_PREFIX, DecoderAdapter, OwnLayers
 from teaforn_fairseq.decoders.transformer import TransformerAdapter
 from teaforn_fairseq.decoders.vocabulary import Vocabulary, look_up
 from teaforn_fairseq.loss.steps_loss import LossSettings, StepsLoss
 from teaforn_fairseq.models import hydra_options
-from teaforn_fairseq.models.twins import UNSHARED_PREFIX
 from teaforn_fairseq.packed.encoder import EncoderOutput, encode
 from teaforn_fairseq.packed.packing import Packing, target_slots
 from teaforn_fairseq.unroll.plan import UnrollPlan
 from teaforn_fairseq.unroll.steps import Start, UnrollSettings, free_run, unroll
 
+logger = logging.getLogger(__name__)
 NUM_SLOTS = "num_slots"
 SLOT_BY_SLOT_REFUSES = ["decoder_layerdrop", "checkpoint_activations", "cross_self_attention"]
 SLOT_BY_SLOT_REFUSES += ["teaforn_unshared"]
@@ -85,14 +86,26 @@ class Unrollable:
         self.num_updates = num_updates
 
     def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
-        """Let a checkpoint of shared or stock layers start the unshared ones as well."""
+        """Let checkpoints of shared, unshared and stock layers start one another.
+
+        Unshared layers that the checkpoint lacks start as copies of the first step's; those that
+        only the checkpoint has are left out, with a line in the log.
+        """
         super().upgrade_state_dict_named(state_dict, name)
-        if self.unshared_decoder is None or any(
-            key.startswith(UNSHARED_PREFIX) for key in state_dict
-        ):
-            return
-        for key in self.unshared_decoder.state_dict():
-            state_dict[f"{UNSHARED_PREFIX}{key}"] = state_dict[f"decoder.{key}"]
+        given = [key for key in state_dict if key.startswith(UNSHARED_PREFIX)]
+        self.loaded_other_layers = bool(given) != (self.unshared_decoder is not None)
+        if self.unshared_decoder is None:
+            for key in given:
+                del state_dict[key]
+            if given:
+                logger.info(
+                    f"left out {len(given)} parameters of the checkpoint's unshared layers"
+                    f" ({UNSHARED_PREFIX}*), which only unroll steps 2..N used: this model's steps"
+                    " share the first one's layers"
+                )
+        elif not given:
+            for key in self.unshared_decoder.state_dict():
+                state_dict[f"{UNSHARED_PREFIX}{key}"] = state_dict[f"decoder.{key}"]
 
     @staticmethod
     def unroll_widths(args: Namespace) -> tuple[int, int]:
