@@ -1,7 +1,6 @@
 """``python -m teaforn_fairseq``: every flag that the plugin adds, and which code would run."""
 
 import argparse
-from pathlib import Path
 
 import fairseq
 import torch
@@ -52,9 +51,7 @@ def flags() -> str:
 def versions() -> str:
     """What is imported, and from where, one line each."""
     modules = (teaforn_fairseq, fairseq, torch)
-    return "\n".join(
-        f"{x.__name__} {x.__version__} {Path(str(x.__file__)).parent}" for x in modules
-    )
+    return "\n".join(f"{x.__name__} {x.__version__} {x.__path__[0]}" for x in modules)
 
 
 def _declared(registered: type) -> dict[str, argparse.Action]:
