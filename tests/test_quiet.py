@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import BIN, CHECKOUT, PLUGIN, TEAFORN, TINY, TRANSLATION, TWIN
+from commands import BIN, CHECKOUT, PLUGIN, ROOT, TEAFORN, TINY, TRANSLATION, TWIN
 
 # Said before --user-dir is imported.
 BEFORE_THE_PLUGIN = {
@@ -40,10 +40,15 @@ def test_generation_prints_its_log_alone(data, trained, command):
     assert set(lines[:first]) <= BEFORE_THE_PLUGIN
 
 
-def test_our_own_commands_print_no_line_of_others(trained, tmp_path):
+def test_export_prints_no_line_of_others(trained, tmp_path):
     checkpoint = trained[0] / "checkpoint_last.pt"
     words = ["python", "-m", "teaforn_fairseq.export", checkpoint, tmp_path / "out.pt"]
     assert stderr_of(*words) == ""
+
+
+@pytest.mark.parametrize("script", ["bench_generate", "bench_step", "report"])
+def test_our_scripts_print_no_line_of_others(script):
+    assert stderr_of("python", ROOT / f"scripts/{script}.py", "--help") == ""
 
 
 UNKNOWN = """
