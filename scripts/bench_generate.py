@@ -139,6 +139,7 @@ def exported(task: TranslationTask, setup: Setup, twin: BaseFairseqModel) -> Bas
         },
         "model": twin.state_dict(),
         "optimizer_history": [{"num_updates": 0, "optimizer_name": "FairseqAdam"}],
+        "extra_state": {},
     }
     with tempfile.TemporaryDirectory() as folder:
         checkpoint, out = Path(folder, "twin.pt"), Path(folder, "stock.pt")

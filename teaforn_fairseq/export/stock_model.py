@@ -5,6 +5,7 @@ It builds the model from the options and compares names and shapes, as fairseq w
 
 from argparse import Namespace
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from fairseq.checkpoint_utils import prune_state_dict
@@ -27,7 +28,7 @@ def require_loadable(checkpoint: TwinCheckpoint) -> None:
         ValueError: no model can be built of the options, or it has other parameters; names the
             file and the first difference.
     """
-    options = Namespace(**stock_cfg(checkpoint.cfg, checkpoint.arch)["model"])
+    options: Any = Namespace(**stock_cfg(checkpoint.cfg, checkpoint.arch)["model"])
     parameters = dict(checkpoint.parameters)  # fairseq upgrades it in place
     rule = (
         f"{checkpoint.path}: must hold the parameters of the {checkpoint.arch} that its options"
@@ -56,7 +57,7 @@ def rows(parameters: dict[str, Tensor]) -> list[int]:
     return [parameters.get(name, parameters[TABLES[1]]).size(0) for name in TABLES]
 
 
-def _build(options: Namespace, parameters: dict[str, Tensor]) -> BaseFairseqModel:
+def _build(options: Any, parameters: dict[str, Tensor]) -> BaseFairseqModel:
     dictionaries = []
     for size in rows(parameters):
         dictionary = Dictionary()

@@ -93,10 +93,10 @@ def refusal(path: Any, error: Exception) -> ValueError:
             " which could run a program. Nothing of it was run. Use a checkpoint that holds tensors"
             " and options alone, from a source that you trust."
         )
+    reason = text.partition("\n")[0] or "it ends too early."
     return ValueError(
-        f"{path}: {RULE} a file that cannot be read: {type(error).__name__}:"
-        f" {text.partition(chr(10))[0]} It may be damaged, or of another kind. Copy it again, or"
-        " use another one."
+        f"{path}: {RULE} a file that cannot be read: {type(error).__name__}: {reason} It may be"
+        " damaged, or of another kind. Copy it again, or use another one."
     )
 
 
