@@ -3,6 +3,7 @@
 import json
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from forks import BIN as BIN
@@ -70,6 +71,11 @@ class Training(Fork):
         words = ["fairseq-train", data, "--user-dir", PLUGIN, *task, "--save-dir", save_dir]
         super().__init__([*words, *TINY, *options], log)
 
+    def wait_for_updates(self, count):
+        """Until its log shows so many, or it ends."""
+        while self.process.is_alive() and self.log.read_text().count("| train_inner |") < count:
+            time.sleep(0.005)
+
     def finish(self, seconds=240, fails=False):
         """Wait for its end; return its log's records, or with ``fails`` what it printed."""
         printed = super().finish(seconds, fails)
@@ -85,6 +91,26 @@ def log_records(out):
         if brace and kind in ("train_inner", "train", "valid"):
             records.setdefault(kind, []).append(json.loads(brace + record))
     return records
+
+
+def values(records):
+    """What is logged for each update, speed and wall clock aside, by the update's number.
+
+    Raises:
+        AssertionError: an update was made twice.
+    """
+    times = ("wps", "ups", "wall", "train_wall")
+    found = {r["num_updates"]: {k: x for k, x in r.items() if k not in times} for r in records}
+    assert len(found) == len(records)
+    return found
+
+
+def refusal(data, save_dir, *options):
+    """What fairseq-train prints on ending before any update and before it saves anything."""
+    command = ("fairseq-train", data, "--user-dir", PLUGIN, *TWIN, "--save-dir", save_dir)
+    out = run(*command, *TINY, "--max-update", "3", *options, fails=True)
+    assert "num_updates" not in out and not any(save_dir.glob("*")), out
+    return out
 
 
 def generate(data, checkpoint, *options):

@@ -16,6 +16,9 @@ import sys
 import traceback
 from pathlib import Path
 
+import numpy
+import torch
+
 BIN = Path(sys.executable).parent
 CONTEXT = multiprocessing.get_context("forkserver")
 # The last is imported by the first optimizer that is made.
@@ -91,6 +94,8 @@ def _run(words, log, cwd, env, path):
     os.environ.update(env)
     sys.path[:] = path
     multiprocessing.set_start_method(None, force=True)  # data loaders start as in the command
+    numpy.random.seed()  # two forks draw different numbers, as two processes do
+    torch.seed()
     if words[0] == "fairseq-train":  # alone configures logging before importing fairseq does
         logging.root.handlers.clear()
     try:

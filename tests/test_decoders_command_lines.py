@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 import pytest
-from commands import NO_DROPOUT, PLUGIN, TEAFORN, TRANSLATION, export, generate, run, train
+from commands import NO_DROPOUT, PLUGIN, TEAFORN, TRANSLATION, export, generate, refusal, run, train
 
 from teaforn_fairseq.models.twins import PREFIX, UNSHARED_PREFIX
 
@@ -51,8 +51,7 @@ FAMILIES = {
 def stream(numerals, tmp_path_factory):
     """A data folder for language modelling: the German side alone."""
     folder = tmp_path_factory.mktemp("stream") / "bin"
-    splits = [word for s in ("train", "valid", "test") for word in (f"--{s}pref", numerals / s)]
-    texts = [f"{word}.de" if not str(word).startswith("--") else word for word in splits]
+    texts = [x for s in ("train", "valid", "test") for x in (f"--{s}pref", numerals / f"{s}.de")]
     run("fairseq-preprocess", "--only-source", *texts, "--destdir", folder)
     return folder
 
@@ -144,11 +143,6 @@ def test_a_stock_checkpoint_loads_into_the_twin(family, stock_checkpoint, tmp_pa
 def test_a_language_model_that_cannot_be_unrolled_is_refused_before_any_update(
     stream, tmp_path, arch, message
 ):
-    out = run(
-        *("fairseq-train", stream, "--user-dir", PLUGIN, "--save-dir", tmp_path / "run", "--cpu"),
-        *("--arch", arch, *FAMILIES["lm"].sizes, *FAMILIES["lm"].task, "--max-tokens", "800"),
-        *("--optimizer", "adam", "--max-update", "3", *TEAFORN),
-        fails=True,
-    )
+    options = ["--arch", arch, *FAMILIES["lm"].sizes, *FAMILIES["lm"].task, *TEAFORN]
+    out = refusal(stream, tmp_path / "run", *options)
     assert re.search(f"ValueError: {message}", out), out
-    assert not any((tmp_path / "run").glob("*"))

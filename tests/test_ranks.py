@@ -3,9 +3,7 @@
 import socket
 
 import pytest
-from commands import TEAFORN, log_records
-from forked import Training, train
-from test_exact_resume import values, wait_for_lines
+from commands import TEAFORN, Training, log_records, train, values
 
 # Random choices differ between ranks, so there are none: the losses are to be compared.
 OPTIONS = [*TEAFORN, "--teaforn-n", "3", "--dropout", "0", "--max-tokens", "500"]
@@ -54,28 +52,15 @@ def assert_close_records(records, expected):
 def test_ranks_log_the_values_of_one_process_with_update_freq(data, tmp_path, world_size):
     options = [*OPTIONS, "--max-update", "10", "--no-save", "--report-accuracy"]
     once = ["--disable-validation"]
-    one = train(
-        *(data, tmp_path / "one", *options, *once, "--update-freq", world_size),
-        log=tmp_path / "one-log",
-    )
+    one = train(data, tmp_path / "one", *options, *once, "--update-freq", world_size)
     ranks = train_ranks(
         *(data, tmp_path / "ranks", world_size, *options, *once), log=tmp_path / "log"
     )
     assert {f"nll_loss_{step}" for step in (1, 2, 3)} <= ranks["train_inner"][0].keys()
     assert_close_records(ranks["train_inner"], one["train_inner"])
     assert ranks["train_inner"][-1]["epoch"] > 1
-    batches = len(
-        train(
-            data,
-            tmp_path / "b",
-            *OPTIONS,
-            "--max-epoch",
-            "1",
-            "--no-save",
-            *once,
-            log=tmp_path / "b-log",
-        )["train_inner"]
-    )
+    epoch = train(data, tmp_path / "epoch", *OPTIONS, *once, "--max-epoch", "1", "--no-save")
+    batches = len(epoch["train_inner"])
     assert batches % world_size, "the last update of an epoch leaves a rank without a batch"
 
 
@@ -93,7 +78,7 @@ def test_a_dead_rank_ends_the_run_which_then_resumes(data, tmp_path, dead):
     options = [*OPTIONS, "--save-interval-updates", "1", "--keep-interval-updates", "1"]
     options += ["--max-update"]
     ranks = start_ranks(data, tmp_path / "run", 2, *options, "5000", log=tmp_path / "log")
-    wait_for_lines(ranks[0], 3)
+    ranks[0].wait_for_updates(3)
     ranks[dead].kill()
     printed = ranks[1 - dead].finish(seconds=60, fails=True)
     assert "Error" in printed.splitlines()[-1]
