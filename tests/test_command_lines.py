@@ -128,25 +128,33 @@ def as_stock_checkpoint(path, out):
     return out
 
 
+ONCE = [*NO_DROPOUT, "--max-update", "1", "--no-save", "--disable-validation"]
+
+
+@pytest.fixture(scope="module")
+def untrained(data, tmp_path_factory):
+    """The first loss of a model that loaded nothing."""
+    return first_loss(train(data, tmp_path_factory.mktemp("untrained"), *STOCK, *ONCE))
+
+
+def first_loss(log):
+    return log["train_inner"][0]["nll_loss"]
+
+
 @pytest.mark.parametrize("option", ["--finetune-from-model", "--restore-file"])
-def test_stock_checkpoint_loads_into_the_twin(data, stock_checkpoint, tmp_path, option):
-    load = [option, stock_checkpoint, *(FRESH if option == "--restore-file" else [])]
-    once = [*NO_DROPOUT, "--max-update", "1", "--no-save", "--disable-validation", *load]
+def test_stock_checkpoint_loads_into_the_twin(data, stock_checkpoint, untrained, tmp_path, option):
+    once = [*ONCE, option, stock_checkpoint, *(FRESH if option == "--restore-file" else [])]
     stock = train(data, tmp_path / "a", *STOCK, *once)
     twin = train(data, tmp_path / "b", "--criterion", "teaforn_cross_entropy", *once)
-    untrained = train(data, tmp_path / "c", *STOCK, *once[: -len(load)])
-    first = [log["train_inner"][0]["nll_loss"] for log in (stock, twin, untrained)]
-    assert first[1] == first[0] != first[2]
+    assert first_loss(twin) == first_loss(stock) != untrained
 
 
 def test_twin_checkpoint_loads_into_the_stock_architecture(data, trained, tmp_path):
     folder, log = trained
-    once = [*NO_DROPOUT, "--max-update", "1", "--no-save", "--disable-validation"]
     load = ["--finetune-from-model", folder / "checkpoint_last.pt"]
-    stock = train(data, tmp_path / "a", *STOCK, *once, *load)
-    twin = train(data, tmp_path / "b", *TEAFORN, *once, *load)
-    assert stock["train_inner"][0]["nll_loss"] == twin["train_inner"][0]["nll_loss"]
-    assert stock["train_inner"][0]["nll_loss"] != log["train_inner"][0]["nll_loss"]
+    stock = train(data, tmp_path / "a", *STOCK, *ONCE, *load)
+    twin = train(data, tmp_path / "b", *TEAFORN, *ONCE, *load)
+    assert first_loss(stock) == first_loss(twin) != first_loss(log)
 
 
 def test_a_twin_trains_with_the_stock_criterion(data, tmp_path):
