@@ -1,5 +1,8 @@
 """Small real models and batches: a dictionary of a dozen words, real tasks, real criterions."""
 
+import json
+import os
+import shutil
 from argparse import Namespace
 
 import fairseq.modules
@@ -13,6 +16,7 @@ from fairseq.data import Dictionary
 from fairseq.data.language_pair_dataset import collate
 from fairseq.models import build_model as build_fairseq_model
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from filelock import FileLock
 from recipes import TINY as TINY_RECIPE
 
 import teaforn_fairseq  # noqa: F401  registers the twins
@@ -40,7 +44,12 @@ def seeded():
 
 
 @pytest.fixture(autouse=True)
-def float64_throughout(monkeypatch):
+def float64_throughout(wide_softmax):
+    """Until every module that needs wide_softmax asks for it."""
+
+
+@pytest.fixture
+def wide_softmax(monkeypatch):
     """Stock encoder attention, loss and gelu compute in float32 even on float64 input.
 
     For comparisons at 1e-9 they keep the input's own precision here; half precision stays.
@@ -61,21 +70,41 @@ def float64_throughout(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def numerals(tmp_path_factory):
+def made_once(tmp_path_factory):
+    """made_once(name, make): a folder, and what make(folder) returned, plain JSON, on filling it.
+
+    pytest-xdist's processes share it: the first to ask makes it, the others wait.
+    """
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def shared(name, make):
+        folder, result = root / name, root / f"{name}.json"
+        with FileLock(root / f"{name}.lock"):
+            if not result.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # from where it failed
+                folder.mkdir()
+                result.write_text(json.dumps(make(folder)))
+        return folder, json.loads(result.read_text())
+
+    return shared
+
+
+@pytest.fixture(scope="session")
+def numerals(made_once):
     """Numerals and dates, small: raw/{train,valid,test}.{en,de}."""
-    folder = tmp_path_factory.mktemp("numerals")
     sizes = ["--train", "300", "--valid", "20", "--test", "13"]
-    run("python", ROOT / "scripts/numerals_corpus.py", "--out", folder / "raw", *sizes)
+    script = ROOT / "scripts/numerals_corpus.py"
+    folder, _ = made_once("numerals", lambda x: run("python", script, "--out", x / "raw", *sizes))
     return folder / "raw"
 
 
 @pytest.fixture(scope="session")
-def preprocessed(numerals, tmp_path_factory):
+def preprocessed(numerals, made_once):
     """bin and spm.model, by the recipes' own sentencepiece and fairseq-preprocess stage."""
-    folder = tmp_path_factory.mktemp("preprocessed")
     script = '. scripts/lib.sh; . scripts/stages.sh; preprocess "$0" "$1" en de 120'
-    run("bash", "-euo", "pipefail", "-c", script, numerals, folder, cwd=ROOT)
-    return folder
+    command = ("bash", "-euo", "pipefail", "-c", script, numerals)
+    return made_once("preprocessed", lambda folder: run(*command, folder, cwd=ROOT))[0]
 
 
 @pytest.fixture(scope="session")
@@ -85,20 +114,22 @@ def data(preprocessed):
 
 
 @pytest.fixture(scope="session")
-def archives(numerals, tmp_path_factory):
+def archives(numerals, made_once):
     """All archives of all recipes in one folder."""
-    folder = tmp_path_factory.mktemp("archives")
     corpus = {
         tuple(path.name.split(".")): path.read_text(encoding="utf-8").splitlines()
         for path in numerals.iterdir()
     }
-    published.make_wmt14(folder, corpus)
-    published.make_iwslt14(folder, corpus)
-    published.make_multi30k(folder, corpus)
-    published.make_gigaword(folder, corpus)
-    published.make_cnndm(folder, corpus)
-    published.make_bart(folder)
-    return folder
+
+    def make(folder):
+        published.make_wmt14(folder, corpus)
+        published.make_iwslt14(folder, corpus)
+        published.make_multi30k(folder, corpus)
+        published.make_gigaword(folder, corpus)
+        published.make_cnndm(folder, corpus)
+        published.make_bart(folder)
+
+    return made_once("archives", make)[0]
 
 
 @pytest.fixture(scope="session")
@@ -126,19 +157,19 @@ def settings(mirror, checksums, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def trained(data, tmp_path_factory):
+def trained(data, made_once):
     """A TeaForN run of twelve updates over several epochs, never stopped: its folder and log."""
-    folder = tmp_path_factory.mktemp("trained")
-    log = train(data, folder, *TEAFORN, "--teaforn-n", "3", "--max-update", "12")
-    return folder, log
+    options = [*TEAFORN, "--teaforn-n", "3", "--max-update", "12"]
+    return made_once("trained", lambda folder: train(data, folder, *options))
 
 
 @pytest.fixture(scope="session")
-def learned(data, tmp_path_factory):
+def learned(data, made_once):
     """Checkpoints of a TeaForN run after 42, 84 and 126 updates; the last writes some German."""
-    folder = tmp_path_factory.mktemp("learned")
-    save = ["--save-interval-updates", "42", "--disable-validation"]
-    train(data, folder, *TEAFORN, "--max-update", "126", *save)
+    options = [*TEAFORN, "--max-update", "126", "--save-interval-updates", "42"]
+    folder, _ = made_once(
+        "learned", lambda folder: train(data, folder, *options, "--disable-validation")
+    )
     return [next(folder.glob(f"checkpoint_*_{updates}.pt")) for updates in (42, 84, 126)]
 
 

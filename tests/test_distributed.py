@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 import torch.distributed.fsdp as sharding
 from fairseq.distributed import ModuleProxyWrapper
-from forked import CONTEXT
+from forks import CONTEXT
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy

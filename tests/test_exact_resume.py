@@ -9,18 +9,11 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from commands import TEAFORN, log_records
+from commands import TEAFORN, Training, log_records, train, values
 from fairseq import checkpoint_utils
-from forked import Training, train
 
 RANDOM = ["--teaforn-feedback", "sample", "--teaforn-mix", "0.5"]  # and dropout
 OFTEN = ["--save-interval-updates", "1", "--keep-interval-updates", "2"]
-
-
-def values(records):
-    """What is logged for each update, speed and wall clock aside."""
-    kept = ("epoch", "loss", "ppl", "lr", "gnorm", "nll_loss", "nll_loss_1", "nll_loss_2")
-    return {r["num_updates"]: {key: r[key] for key in kept if key in r} for r in records}
 
 
 def parameters(save_dir):
@@ -31,13 +24,13 @@ def test_ten_kills_at_random_moments_change_nothing(data, tmp_path):
     options = [*TEAFORN, *RANDOM, "--update-freq", "2", "--max-tokens", "400"]
     # Longer than a killed run gets, over several epochs.
     options += ["--max-update", "60", "--num-workers", "0"]
-    whole = train(data, tmp_path / "whole", *options, log=tmp_path / "log")["train_inner"]
+    whole = train(data, tmp_path / "whole", *options)["train_inner"]
     expected, moment = values(whole), random.Random(1)
     assert len({record["epoch"] for record in whole}) > 3
     save_dir, kills, seen = tmp_path / "killed", 0, 0
     for attempt in range(10):
         run = Training(data, save_dir, *options, *OFTEN, log=tmp_path / f"log{attempt}")
-        wait_for_lines(run, moment.choice((0, 1, 2, 5)))
+        run.wait_for_updates(moment.choice((0, 1, 2, 5)))
         time.sleep(moment.random() / 10)
         run.kill()
         kills += run.process.exitcode == -9
@@ -45,20 +38,12 @@ def test_ten_kills_at_random_moments_change_nothing(data, tmp_path):
         for checkpoint in save_dir.glob("*.pt"):
             assert "model" in torch.load(checkpoint, weights_only=True), checkpoint
     assert kills == 10 and seen >= 10
-    rest = train(data, save_dir, *options, *OFTEN, log=tmp_path / "rest")["train_inner"]
+    rest = train(data, save_dir, *options, *OFTEN)["train_inner"]
     assert len(rest) < 60  # it did resume
     assert values(rest).items() <= expected.items()
     final = parameters(tmp_path / "whole")
     for name, parameter in parameters(save_dir).items():
         assert torch.equal(parameter, final[name]), name
-
-
-def wait_for_lines(run, lines):
-    """Until the log shows so many updates."""
-    while lines and run.process.is_alive():
-        time.sleep(0.005)
-        if run.log.exists() and run.log.read_text().count("| train_inner |") >= lines:
-            return
 
 
 def assert_same(log, expected):
@@ -73,22 +58,19 @@ def test_a_run_stopped_in_a_later_epoch_gets_the_same_batches(data, tmp_path, up
     # Sentences of equal length, whose order is random, abound in these data.
     options = [*TEAFORN, "--update-freq", update_freq, "--max-tokens", "400"]
     options += ["--disable-validation"]
-    log = {"log": tmp_path / "log"}
-    whole = train(data, tmp_path / "whole", *options, "--max-update", "36", **log)
+    whole = train(data, tmp_path / "whole", *options, "--max-update", "36")
     assert whole["train_inner"][30]["epoch"] > 1
     for stop in ("30", "36"):
-        log = {"log": tmp_path / stop}
-        cut = train(data, tmp_path / "cut", *options, "--max-update", stop, **log)
+        cut = train(data, tmp_path / "cut", *options, "--max-update", stop)
     assert len(cut["train_inner"]) == 6
     assert values(cut["train_inner"]).items() <= values(whole["train_inner"]).items()
 
 
 def test_the_stock_criterion_resumes_exactly_too(data, tmp_path):
     options = ["--criterion", "label_smoothed_cross_entropy", "--disable-validation"]
-    whole = train(data, tmp_path / "whole", *options, "--max-update", "20", log=tmp_path / "log")
+    whole = train(data, tmp_path / "whole", *options, "--max-update", "20")
     for stop in ("18", "20"):
-        log = tmp_path / stop
-        cut = train(data, tmp_path / "cut", *options, "--max-update", stop, log=log)
+        cut = train(data, tmp_path / "cut", *options, "--max-update", stop)
     assert values(cut["train_inner"]).items() <= values(whole["train_inner"]).items()
 
 

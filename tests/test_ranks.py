@@ -3,9 +3,7 @@
 import socket
 
 import pytest
-from commands import TEAFORN, log_records
-from forked import Training, train
-from test_exact_resume import values, wait_for_lines
+from commands import TEAFORN, Training, log_records, train, values
 
 # Random choices differ between ranks, so there are none: the losses are to be compared.
 OPTIONS = [*TEAFORN, "--teaforn-n", "3", "--dropout", "0", "--max-tokens", "500"]
@@ -50,55 +48,53 @@ def assert_close_records(records, expected):
                 assert record[key] == value, key
 
 
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """What two ranks log that are never stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    options = [*OPTIONS, "--disable-validation", "--no-save", "--max-update", "16"]
+    return values(train_ranks(data, folder, 2, *options, log=folder / "log")["train_inner"])
+
+
+@pytest.fixture(scope="module")
+def batches(data, tmp_path_factory):
+    """How many an epoch has."""
+    once = ["--max-epoch", "1", "--no-save", "--disable-validation"]
+    return len(train(data, tmp_path_factory.mktemp("epoch"), *OPTIONS, *once)["train_inner"])
+
+
 @pytest.mark.parametrize("world_size", [2, 4])
-def test_ranks_log_the_values_of_one_process_with_update_freq(data, tmp_path, world_size):
+def test_ranks_log_the_values_of_one_process_with_update_freq(data, batches, tmp_path, world_size):
     options = [*OPTIONS, "--max-update", "10", "--no-save", "--report-accuracy"]
     once = ["--disable-validation"]
-    one = train(
-        *(data, tmp_path / "one", *options, *once, "--update-freq", world_size),
-        log=tmp_path / "one-log",
-    )
+    one = train(data, tmp_path / "one", *options, *once, "--update-freq", world_size)
     ranks = train_ranks(
         *(data, tmp_path / "ranks", world_size, *options, *once), log=tmp_path / "log"
     )
     assert {f"nll_loss_{step}" for step in (1, 2, 3)} <= ranks["train_inner"][0].keys()
     assert_close_records(ranks["train_inner"], one["train_inner"])
     assert ranks["train_inner"][-1]["epoch"] > 1
-    batches = len(
-        train(
-            data,
-            tmp_path / "b",
-            *OPTIONS,
-            "--max-epoch",
-            "1",
-            "--no-save",
-            *once,
-            log=tmp_path / "b-log",
-        )["train_inner"]
-    )
     assert batches % world_size, "the last update of an epoch leaves a rank without a batch"
 
 
-def test_ranks_resume_exactly_from_a_checkpoint_that_the_first_one_reads(data, tmp_path):
+def test_ranks_resume_exactly_from_a_checkpoint_that_the_first_one_reads(data, whole, tmp_path):
     options = [*OPTIONS, "--disable-validation", "--max-update"]
-    whole = train_ranks(data, tmp_path / "whole", 2, *options, "16", log=tmp_path / "whole-log")
     train_ranks(data, tmp_path / "cut", 2, *options, "11", log=tmp_path / "cut-log")
     rest = train_ranks(data, tmp_path / "cut", 2, *options, "16", log=tmp_path / "rest-log")
     assert len(rest["train_inner"]) == 5
-    assert values(rest["train_inner"]).items() <= values(whole["train_inner"]).items()
+    assert values(rest["train_inner"]).items() <= whole.items()
 
 
 @pytest.mark.parametrize("dead", [0, 1])
-def test_a_dead_rank_ends_the_run_which_then_resumes(data, tmp_path, dead):
+def test_a_dead_rank_ends_the_run_which_then_resumes(data, whole, tmp_path, dead):
     options = [*OPTIONS, "--save-interval-updates", "1", "--keep-interval-updates", "1"]
     options += ["--max-update"]
     ranks = start_ranks(data, tmp_path / "run", 2, *options, "5000", log=tmp_path / "log")
-    wait_for_lines(ranks[0], 3)
+    ranks[0].wait_for_updates(3)
     ranks[dead].kill()
     printed = ranks[1 - dead].finish(seconds=60, fails=True)
     assert "Error" in printed.splitlines()[-1]
     done = log_records(ranks[0].log.read_text().rpartition("\n")[0])["train_inner"]
     rest = train_ranks(data, tmp_path / "run", 2, *options, "12", log=tmp_path / "rest")
-    whole = train_ranks(data, tmp_path / "whole", 2, *options, "12", log=tmp_path / "whole-log")
     assert len(done) >= 3 and len(rest["train_inner"]) < 12
-    assert values(rest["train_inner"]).items() <= values(whole["train_inner"]).items()
+    assert values(rest["train_inner"]).items() <= whole.items()
