@@ -13,7 +13,7 @@ from fairseq.data import Dictionary
 from fairseq.data.language_pair_dataset import collate
 from fairseq.models import build_model as build_fairseq_model
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
-from recipes import TINY as TINY_RECIPE
+from recipe_commands import TINY as TINY_RECIPE
 
 import teaforn_fairseq  # noqa: F401  registers the twins
 from teaforn_fairseq.criterions.teaforn_cross_entropy import TeaForNCrossEntropyCriterion
@@ -72,9 +72,10 @@ def numerals(tmp_path_factory):
 def preprocessed(numerals, tmp_path_factory):
     """bin and spm.model, by the recipes' own sentencepiece and fairseq-preprocess stage."""
     folder = tmp_path_factory.mktemp("preprocessed")
-    script = '. scripts/lib.sh; . scripts/stages.sh; preprocess "$0" "$1" en de 120'
-    run("bash", "-euo", "pipefail", "-c", script, numerals, folder, cwd=ROOT)
-    return folder
+    (folder / "clean").symlink_to(numerals)
+    env = {**TINY_RECIPE, "OUT": str(folder)}
+    run(ROOT / "scripts/recipe.sh", "numerals", "preprocess", env=env)
+    return folder / "data"
 
 
 @pytest.fixture(scope="session")

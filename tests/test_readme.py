@@ -104,7 +104,7 @@ def test_the_install_command_is_the_one_that_made_this_environment():
     (command,) = blocks_with("--constraint")
     words = command.split()
     assert words[:2] == ["pip", "install"] and words[-1] == "."
-    script = (ROOT / "scripts/lib.sh").read_text()
+    script = (ROOT / "scripts/recipes/environment.py").read_text()
     assert all(word in script for word in words[:-2])
 
 

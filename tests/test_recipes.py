@@ -5,13 +5,15 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
-from commands import ROOT, run
-from recipes import RECIPE, left_over, lines, recipe
+from commands import run
+from recipe_commands import RECIPE, left_over, lines, recipe
+from recipes.datasets import NAMES, find
 
 STAGES = ["download", "extract", "clean", "preprocess", "train", "average", "generate", "score"]
-DATASETS = {path.stem for path in (ROOT / "scripts/datasets").glob("*.sh")}
+DATASETS = set(NAMES)
 AVERAGED = {"MAX_UPDATE": "4", "SAVE_INTERVAL": "2", "AVERAGE": "2"}
 SHAPE = [
     word
@@ -71,7 +73,7 @@ def test_iwslt14_runs_from_download_to_score_in_lower_case(settings, archives, t
 
 @pytest.mark.parametrize("dataset", ["gigaword", "cnndm"])
 def test_summarization_runs_from_pretrained_bart_to_rouge(dataset, settings, tmp_path):
-    env = {**settings, "SIZE": "base"}
+    env = {**settings, "SIZE": "base", "VOCAB": ""}
     out = recipe(dataset, "--", *SHAPE, "--max-source-positions", 1024, env=env)
     assert "loading pretrained model from" in out
     report = scores(tmp_path / "out", "base-n2-seed1")
@@ -108,18 +110,22 @@ def test_multi30k_runs_from_a_local_folder_and_goes_on_with_a_longer_training(
 
 @pytest.mark.parametrize("dataset", sorted(DATASETS))
 def test_dry_run_prints_every_command_needs_nothing_and_writes_nothing(dataset, tmp_path):
-    env = {"PATH": "/usr/bin:/bin", "PYTHON": "/none", "VENV": "/none", "OUT": str(tmp_path / "o")}
-    out = recipe("--dry-run", dataset, env={**env, "GPUS": "1", "BEAMS": ""})
+    env = {"PATH": "/usr/bin:/bin", "PYTHON": sys.executable, "VENV": "/none"}
+    env |= {"OUT": str(tmp_path / "o"), "GPUS": "1", "BEAMS": ""}
+    out = recipe("--dry-run", dataset, env=env)
     assert (
         re.findall(r"== (\w+): needs up to [\d.]+ GB of disk, [\d.]+ GB of memory", out) == STAGES
     )
-    commands = ("curl --fail", "extract.py text", "clean.py", "subwords.py encode")
+    commands = ("numerals_corpus.py",) if dataset == "numerals" else ("curl --fail", "extract.py")
+    commands += ("clean.py", "subwords.py encode", "lengths.py")
     commands += ("fairseq-preprocess", "fairseq-train", "fairseq-generate", "report.py")
     assert all(command in out for command in commands)
     assert ("teaforn_fairseq.export" in out) == dataset.startswith("wmt14")
     assert out.count("--required-batch-size-multiple 1") == 1 + out.count("fairseq-generate")
     beams = re.findall(r"fairseq-generate .*--beam (\d+)", out)
-    expected = {"wmt14": "1248", "gigaw": "148", "cnndm": "148"}.get(dataset[:5], "15")
+    expected = {"wmt14": "1248", "gigaw": "148", "cnndm": "148", "numer": "14"}.get(
+        dataset[:5], "15"
+    )
     assert "".join(beams) == expected
     assert not list(tmp_path.iterdir())
 
@@ -168,7 +174,7 @@ def test_a_given_update_freq_wins_and_is_told(tmp_path):
         ({"RATIO": "1:2"}, "error: RATIO: must be a number; received '1:2'.\n"),
         ({"BEAMS": "1,4"}, "error: BEAMS: must be whole numbers; received '1,4'.\n"),
         ({"FP16": "1", "GPUS": "0"}, "error: FP16=1: needs a GPU; received GPUS=0.\n"),
-        ({"SIZE": "huge"}, "error: SIZE must be base or big; received 'huge'.\n"),
+        ({"SIZE": "huge"}, "error: SIZE: must be base or big; received 'huge'.\n"),
         ({"N": "0"}, "error: N: must be a number from 1 on, a schedule or full; received '0'.\n"),
         (
             {"N": "1", "FEEDBACK": "topk"},
@@ -210,9 +216,7 @@ def test_help_goes_to_stdout_and_tells_every_setting():
     done = subprocess.run([RECIPE, "--help"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("Usage: ") and not done.stderr
     assert all(name in done.stdout for name in [*DATASETS, *STAGES])
-    scripts = [ROOT / "scripts/settings.sh", ROOT / "scripts/datasets/multi30k.sh"]
-    text = "".join(path.read_text() for path in scripts)
-    names = re.findall(r"^ *setting ([A-Z0-9_]+) ", text, flags=re.MULTILINE)
+    names = [setting.name for setting in find("multi30k").all_settings()]
     out = recipe("multi30k", "--help", env={"N": "7"})
     assert len(names) > 30 and all(f"  {name}=" in out for name in [*names, "PYTHON"])
     assert "  N=7   unroll steps" in out
