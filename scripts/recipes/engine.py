@@ -125,8 +125,8 @@ def shell_of(extras: str, *, dry: bool) -> Shell:
     if dry:
         _print_environment(shell, extras)
     else:
-        environment.make(extras)
         processes.catch_signals()
+        environment.make(extras)
     return shell
 
 

@@ -81,16 +81,17 @@ def generate(job: Job) -> None:
 
 def score(job: Job) -> None:
     """A table and report.json."""
-    hypotheses_of(job)
+    check_hypotheses(job)
     report(job, [(f"N = {job.s['N']}", job.run)], job.run / "report.json")
 
 
-def hypotheses_of(job: Job) -> None:
-    """Hypotheses that the present settings made.
+def check_hypotheses(job: Job) -> None:
+    """Check that all hypotheses are there, made with the present settings.
 
     Raises:
         Refused: they are not there, or others made them.
     """
+    _trained(job)
     for beam in job.s["BEAMS"].split():
         made = records.result(job, "generate", beam)
         job.need(made.path, "generate")
