@@ -9,6 +9,8 @@ CELLS=(
     3.11/ve-fairseq/2.4 3.12/ve-fairseq/2.4
 )
 TABLE=${TABLE:-$ROOT/docs/matrix.md}
+[[ ! -L $TABLE ]] || TABLE=$(readlink -f "$TABLE") # a link stays, and what it names is written
+[[ ! -e $TABLE || -f $TABLE ]] || die "TABLE=$TABLE: must be a file or not be there."
 OUT=${OUT:-$ROOT/.matrix}
 TESTS=${TESTS:-tests}
 read -ra tests <<<"$TESTS"

@@ -1,8 +1,9 @@
 """Learn a sentencepiece model and split text with it, or with GPT-2's subwords."""
 
 import argparse
+import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from multiprocessing import Pool
 from pathlib import Path
@@ -17,7 +18,8 @@ def main() -> None:
     args = parse_args()
     try:
         if args.command == "learn":
-            learn(args.input, args.model, args.vocab_size, num_sentences=args.sentences)
+            options = {"num_sentences": args.sentences, "seed": args.seed}
+            learn(args.input, args.model, args.vocab_size, **options)
         else:
             encode(args)
     except OSError as error:
@@ -32,7 +34,13 @@ def parse_args() -> argparse.Namespace:
     learner.add_argument("--input", type=Path, nargs="+", required=True, help="raw text files")
     learner.add_argument("--vocab-size", type=int, required=True, help="number of subwords")
     learner.add_argument(
-        "--sentences", type=int, default=0, help="learn from so many, drawn at random; 0: from all"
+        "--sentences",
+        type=int,
+        default=0,
+        help="learn from so many lines, drawn at random; 0: from all",
+    )
+    learner.add_argument(
+        "--seed", type=int, default=1, help="of --sentences (default: %(default)s)"
     )
     learner.add_argument("--model", type=Path, required=True, help="the .model file")
     encoder = commands.add_parser("encode", help="split text, subwords between spaces")
@@ -45,29 +53,38 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def learn(inputs: list[Path], model: Path, vocab_size: int, *, num_sentences: int = 0) -> None:
-    """Learn a BPE model over every character of the input.
+def learn(
+    inputs: list[Path], model: Path, vocab_size: int, *, num_sentences: int = 0, seed: int = 1
+) -> None:
+    """Learn a BPE model over every character of the text that it is learned from.
+
+    The same lines, size and seed give the same file, byte for byte, wherever the input lies and
+    whatever the number of cores: sentencepiece counts words, which threads only share out, and the
+    number of threads, which it writes into the file, is always its own default.
 
     Args:
         inputs: raw text, a sentence a line.
         model: file to write.
         vocab_size: number of subwords.
-        num_sentences: 0, or how many lines to draw at random, always the same ones.
+        num_sentences: 0, or how many lines to draw at random; all, if there are fewer.
+        seed: of the draw.
 
     Raises:
         SystemExit: the text cannot yield a vocabulary of this size.
-        OSError: the file cannot be written.
+        OSError: a file cannot be read or written.
     """
-    sentencepiece.set_random_generator_seed(1)
+    sentences = lines_of(inputs)
+    if num_sentences:
+        sentences = iter(drawn(sentences, num_sentences, random.Random(seed)))
     learned = BytesIO()  # its own writer does not notice a full disk
     try:
         sentencepiece.SentencePieceTrainer.train(
-            input=[str(path) for path in inputs],
+            sentence_iterator=sentences,
             model_writer=learned,
             model_type="bpe",
             vocab_size=vocab_size,
             character_coverage=1.0,
-            input_sentence_size=num_sentences,
+            max_sentence_length=2**30,  # the most there is; longer lines it leaves out in silence
             minloglevel=1,
         )
     except RuntimeError as error:
@@ -75,6 +92,33 @@ def learn(inputs: list[Path], model: Path, vocab_size: int, *, num_sentences: in
             f"error: --vocab-size: cannot learn {vocab_size} subwords: {error}"
         ) from error
     model.write_bytes(learned.getvalue())
+
+
+def lines_of(paths: list[Path]) -> Iterator[str]:
+    """The lines of all files, without their ends."""
+    for path in paths:
+        with open(path, "rb") as file:
+            for line in file:
+                yield line.decode("utf-8").rstrip("\n")
+
+
+def drawn(lines: Iterable[str], count: int, rng: random.Random) -> list[str]:
+    """So many lines, each equally likely, in one pass: reservoir sampling (Vitter 1985, R).
+
+    Args:
+        lines: any number; only ``count`` are kept in memory.
+        count: how many, at least 1.
+        rng: of the choices; only its ``random()`` is asked, which is the same in every Python.
+    """
+    kept: list[str] = []
+    for number, line in enumerate(lines):
+        if number < count:
+            kept.append(line)
+        else:
+            place = int(rng.random() * (number + 1))
+            if place < count:
+                kept[place] = line
+    return kept
 
 
 def encode(args: argparse.Namespace) -> None:

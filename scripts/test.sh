@@ -19,7 +19,9 @@ TEXT
 
 case ${1:-} in -h | --help) usage && exit ;; esac
 
-setup_venv bench,demo,export,recipes,test
+python=$(find_python)
+"$python" "$ROOT/scripts/environment.py" bench,demo,export,recipes,test
+[[ ${VENV:=$ROOT/.venv} == none ]] || PATH=$VENV/bin:$PATH
 cd "$ROOT"
 # A process for each core, and one thread in each: threads that share cores wait for each other.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}

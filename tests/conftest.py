@@ -17,7 +17,7 @@ from fairseq.data.language_pair_dataset import collate
 from fairseq.models import build_model as build_fairseq_model
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from filelock import FileLock
-from recipes import TINY as TINY_RECIPE
+from recipe_commands import TINY as TINY_RECIPE
 
 import teaforn_fairseq  # noqa: F401  registers the twins
 from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
@@ -102,9 +102,13 @@ def numerals(made_once):
 @pytest.fixture(scope="session")
 def preprocessed(numerals, made_once):
     """bin and spm.model, by the recipes' own sentencepiece and fairseq-preprocess stage."""
-    script = '. scripts/lib.sh; . scripts/stages.sh; preprocess "$0" "$1" en de 120'
-    command = ("bash", "-euo", "pipefail", "-c", script, numerals)
-    return made_once("preprocessed", lambda folder: run(*command, folder, cwd=ROOT))[0]
+
+    def make(folder):
+        (folder / "clean").symlink_to(numerals)
+        env = {**TINY_RECIPE, "OUT": str(folder)}
+        run(ROOT / "scripts/recipe.sh", "numerals", "preprocess", env=env)
+
+    return made_once("preprocessed", make)[0] / "data"
 
 
 @pytest.fixture(scope="session")

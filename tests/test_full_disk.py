@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from recipes import left_over, lines, recipe
+from recipe_commands import left_over, lines, recipe
 
 SMALL = {"LAYERS": "1", "WIDTH": "16", "FFN": "16", "HEADS": "2"}
 AVERAGED = {"MAX_UPDATE": "4", "SAVE_INTERVAL": "2", "AVERAGE": "2"}
@@ -53,7 +53,7 @@ NO_SPACE = "[Errno 28] No space left on device"
 STOPPED = "What it saved in"
 # Stage, KB that are left, what is told.
 FULL = [
-    ("preprocess", 0, NO_SETTINGS),
+    ("preprocess", 0, f"error: {NO_SPACE}"),
     ("preprocess", 12, f"error: {NO_SPACE}"),  # the subwords' model
     ("preprocess", 300, NO_SPACE),  # fairseq-preprocess
     ("train", 0, NO_SETTINGS),

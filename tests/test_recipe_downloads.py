@@ -9,7 +9,7 @@ import subprocess
 import published
 import pytest
 from commands import ROOT
-from recipes import RECIPE, left_over, lines, recipe
+from recipe_commands import RECIPE, left_over, lines, recipe
 
 
 @pytest.fixture

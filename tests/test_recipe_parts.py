@@ -10,6 +10,7 @@ import pytest
 import stories
 from commands import ROOT, run
 from metrics import Rouge, SacreBLEU, TokenisedBLEU, sentences
+from recipes.datasets import _wmt14
 from sacrebleu import DATASETS
 from sacrebleu.dataset.fake_sgml import FakeSGMLDataset
 
@@ -108,14 +109,14 @@ def test_test_sets_are_read_as_sacrebleu_reads_them(tmp_path):
 
 
 def test_the_test_set_of_the_recipe_is_the_one_sacrebleu_downloads():
-    settings = (ROOT / "scripts/datasets/shared/wmt14.sh").read_text()
     wanted = DATASETS["wmt14/full"]
-    assert f"{wanted.data[0]} - md5:{wanted.md5[0]}" in settings
+    assert (_wmt14.TEST.url, _wmt14.TEST.sum) == (wanted.data[0], f"md5:{wanted.md5[0]}")
     for pair, name in (("en-de", "deen"), ("en-fr", "fren")):
         source, target = pair.split("-")
+        member = _wmt14.text(f"{target}-en", name, ())[-3]
         assert wanted.langpairs[pair] == [
-            f"test-full/newstest2014-{name}-src.{source}.sgm",
-            f"test-full/newstest2014-{name}-ref.{target}.sgm",
+            member.format(side="src", lang=source),
+            member.format(side="ref", lang=target),
         ]
 
 

@@ -3,54 +3,33 @@ skipped, a dry run prints it all, and what cannot work is said before work."""
 
 import json
 import re
-import shutil
 import subprocess
+import sys
 
 import pytest
 from commands import ROOT, run
-from recipes import RECIPE, left_over, lines, recipe
+from recipe_commands import RECIPE, SHAPE, left_over, lines, recipe
+from recipes.datasets import NAMES, find
 
 STAGES = ["download", "extract", "clean", "preprocess", "train", "average", "generate", "score"]
-DATASETS = {path.stem for path in (ROOT / "scripts/datasets").glob("*.sh")}
+DATASETS = set(NAMES)
 AVERAGED = {"MAX_UPDATE": "4", "SAVE_INTERVAL": "2", "AVERAGE": "2"}
-SHAPE = [
-    word
-    for side in ("encoder", "decoder")
-    for name, value in (("layers", 1), ("embed-dim", 16), ("ffn-embed-dim", 16))
-    for word in (f"--{side}-{name}", value)
-] + ["--encoder-attention-heads", 2, "--decoder-attention-heads", 2]
 
 
 def scores(out, dataset_run):
     return json.loads((out / dataset_run / "report.json").read_text())
 
 
-def test_wmt14_en_de_runs_from_download_to_score_and_skips_what_is_done(settings, tmp_path):
-    env = {**settings, **AVERAGED, "BEAMS": "1 2"}
-    first = recipe("wmt14_en_de", "--", *SHAPE, env=env)
-    assert "kept 280 of 283 pairs; dropped: 1 empty, 0 too long, 1 ratio, 1 duplicate" in first
-    assert "effective batch: at most 600 tokens an update = 1 CPU process x" in first
-    assert re.search(r"base-n2-seed1/average.pt: transformer_wmt_en_de, 2 checkpoints", first)
-    assert "is not the archive of sacreBLEU's wmt14/full; scores will not name it." in first
-    report = scores(tmp_path / "out", "base-n2-seed1")
-    assert report["signatures"]["bleu"].startswith("sacreBLEU nrefs:1|case:mixed|eff:no|tok:13a")
-    assert report["sentences"] == 13 and report["runs"][0]["updates"] == 4
-    assert set(report["runs"][0]["bleu"]) == {"1", "2"}
-    assert not left_over(tmp_path)
-    table = first[first.index("== WMT14 en-de, newstest2014, 13 sentences") :]
-    assert "BLEU beam 1  BLEU beam 2" in table
-    shutil.rmtree(tmp_path / "out/download")  # 6.7 GB that nobody needs any more
-    second = recipe("wmt14_en_de", "--", *SHAPE, env={**env, "MIRROR": "http://127.0.0.1:1"})
-    assert second.endswith(table)
-    assert not re.search("fairseq_cli|pairs read|%", second)
-
-
-def test_wmt14_en_fr_runs_from_download_to_score(settings, tmp_path):
-    out = recipe("wmt14_en_fr", "--", *SHAPE, env={**settings, **AVERAGED})
+def test_wmt14_en_fr_runs_as_the_dry_run_printed_it(settings, tmp_path):
+    env = {**settings, **AVERAGED, "OUT": str(tmp_path / "o o")}
+    printed = recipe("--dry-run", "wmt14_en_fr", "--", *SHAPE, env=env)
+    assert not list(tmp_path.iterdir())
+    out = run("bash", "-euo", "pipefail", "-c", printed, cwd=tmp_path)
     assert "train: 10 pairs from training-giga-fren.tar" in out
     assert "kept 300 of 303 pairs" in out
-    assert "== WMT14 en-fr, newstest2014, 13 sentences" in out
-    assert scores(tmp_path / "out", "base-n2-seed1")["sentences"] == 13
+    report = scores(tmp_path / "o o", "base-n2-seed1")
+    assert report["sentences"] == 13 and report["runs"][0]["updates"] == 4
+    assert not left_over(tmp_path)
 
 
 def test_iwslt14_runs_from_download_to_score_in_lower_case(settings, archives, tmp_path):
@@ -69,17 +48,34 @@ def test_iwslt14_runs_from_download_to_score_in_lower_case(settings, archives, t
     assert re.search("[A-Z]", "".join(lines(tmp_path / "out/raw/test.en")))
 
 
-@pytest.mark.parametrize("dataset", ["gigaword", "cnndm"])
-def test_summarization_runs_from_pretrained_bart_to_rouge(dataset, settings, tmp_path):
-    env = {**settings, "SIZE": "base"}
-    out = recipe(dataset, "--", *SHAPE, "--max-source-positions", 1024, env=env)
+def test_cnndm_runs_from_pretrained_bart_to_rouge(settings, tmp_path):
+    env = {**settings, "SIZE": "base", "VOCAB": ""}
+    out = recipe("cnndm", "--", *SHAPE, "--max-source-positions", 1024, env=env)
     assert "loading pretrained model from" in out
     report = scores(tmp_path / "out", "base-n2-seed1")
     assert report["signatures"]["rouge"].startswith("rouge-score 0.1")
     assert {"rouge1", "rouge2", "rougeL", "rougeLsum"} < set(report["runs"][0])
     assert "R1 beam 1" in out and report["sentences"] == 13
-    source = lines(tmp_path / "out/raw/train.src")[0]
-    assert source.startswith("UNK ") if dataset == "gigaword" else source.endswith(" more .")
+    assert lines(tmp_path / "out/raw/train.src")[0].endswith(" more .")
+
+
+def test_gigaword_is_prepared_for_bart(settings, tmp_path):
+    env = {**settings, "SIZE": "base", "VOCAB": ""}
+    recipe("gigaword", *STAGES[:4], env=env)
+    assert lines(tmp_path / "out/raw/train.src")[0].startswith("UNK ")
+    assert json.loads((tmp_path / "out/data/lengths.json").read_text())["longest"]["test"]
+
+
+def test_the_quickstart_scores_teacher_forcing_and_teaforn_side_by_side(numerals, tmp_path):
+    (tmp_path / "raw").symlink_to(numerals)
+    env = {"VENV": "none", "OUT": str(tmp_path), "MAX_UPDATE": "3", "VOCAB": "120", "BEAMS": "1"}
+    out = run(ROOT / "scripts/quickstart.sh", "--lr", "0.01", env={**env, "GPUS": "0"})
+    table = out[out.index("== numerals and dates, English to German, 13 test sentences") :]
+    assert re.search(r"^system +updates  BLEU beam 1 +training$", table, flags=re.MULTILINE)
+    assert re.search(r"^teacher forcing +3 .*\nTeaForN, N = 2 +3 ", table, flags=re.MULTILINE)
+    assert "TeaForN, N = 2 against teacher forcing: p = " in table
+    rows = json.loads((tmp_path / "report.json").read_text())["runs"]
+    assert [row["system"] for row in rows] == ["teacher forcing", "TeaForN, N = 2"]
 
 
 def test_multi30k_runs_from_a_local_folder_and_goes_on_with_a_longer_training(
@@ -108,18 +104,22 @@ def test_multi30k_runs_from_a_local_folder_and_goes_on_with_a_longer_training(
 
 @pytest.mark.parametrize("dataset", sorted(DATASETS))
 def test_dry_run_prints_every_command_needs_nothing_and_writes_nothing(dataset, tmp_path):
-    env = {"PATH": "/usr/bin:/bin", "PYTHON": "/none", "VENV": "/none", "OUT": str(tmp_path / "o")}
-    out = recipe("--dry-run", dataset, env={**env, "GPUS": "1", "BEAMS": ""})
+    env = {"PATH": "/usr/bin:/bin", "PYTHON": sys.executable, "VENV": "/none"}
+    env |= {"OUT": str(tmp_path / "o"), "GPUS": "1", "BEAMS": ""}
+    out = recipe("--dry-run", dataset, env=env)
     assert (
         re.findall(r"== (\w+): needs up to [\d.]+ GB of disk, [\d.]+ GB of memory", out) == STAGES
     )
-    commands = ("curl --fail", "extract.py text", "clean.py", "subwords.py encode")
+    commands = ("numerals_corpus.py",) if dataset == "numerals" else ("curl --fail", "extract.py")
+    commands += ("clean.py", "subwords.py encode", "lengths.py")
     commands += ("fairseq-preprocess", "fairseq-train", "fairseq-generate", "report.py")
     assert all(command in out for command in commands)
     assert ("teaforn_fairseq.export" in out) == dataset.startswith("wmt14")
     assert out.count("--required-batch-size-multiple 1") == 1 + out.count("fairseq-generate")
     beams = re.findall(r"fairseq-generate .*--beam (\d+)", out)
-    expected = {"wmt14": "1248", "gigaw": "148", "cnndm": "148"}.get(dataset[:5], "15")
+    expected = {"wmt14": "1248", "gigaw": "148", "cnndm": "148", "numer": "14"}.get(
+        dataset[:5], "15"
+    )
     assert "".join(beams) == expected
     assert not list(tmp_path.iterdir())
 
@@ -168,7 +168,7 @@ def test_a_given_update_freq_wins_and_is_told(tmp_path):
         ({"RATIO": "1:2"}, "error: RATIO: must be a number; received '1:2'.\n"),
         ({"BEAMS": "1,4"}, "error: BEAMS: must be whole numbers; received '1,4'.\n"),
         ({"FP16": "1", "GPUS": "0"}, "error: FP16=1: needs a GPU; received GPUS=0.\n"),
-        ({"SIZE": "huge"}, "error: SIZE must be base or big; received 'huge'.\n"),
+        ({"SIZE": "huge"}, "error: SIZE: must be base or big; received 'huge'.\n"),
         ({"N": "0"}, "error: N: must be a number from 1 on, a schedule or full; received '0'.\n"),
         (
             {"N": "1", "FEEDBACK": "topk"},
@@ -210,9 +210,7 @@ def test_help_goes_to_stdout_and_tells_every_setting():
     done = subprocess.run([RECIPE, "--help"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("Usage: ") and not done.stderr
     assert all(name in done.stdout for name in [*DATASETS, *STAGES])
-    scripts = [ROOT / "scripts/settings.sh", ROOT / "scripts/datasets/multi30k.sh"]
-    text = "".join(path.read_text() for path in scripts)
-    names = re.findall(r"^ *setting ([A-Z0-9_]+) ", text, flags=re.MULTILINE)
+    names = [setting.name for setting in find("multi30k").all_settings()]
     out = recipe("multi30k", "--help", env={"N": "7"})
     assert len(names) > 30 and all(f"  {name}=" in out for name in [*names, "PYTHON"])
     assert "  N=7   unroll steps" in out

@@ -3,6 +3,8 @@
 import argparse
 import json
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,8 @@ def require_folder(flag: str, path: Path | None) -> None:
     """
     if path is None:
         return
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
+    writable = path if path.exists() and not path.is_file() else Path(os.path.realpath(path)).parent
+    if path.is_dir() or not os.access(writable, os.W_OK):
         raise ValueError(
             f"{flag}: must be a file in a folder that is there and can be written to; received"
             f" {path}."
@@ -37,7 +40,33 @@ def require_folder(flag: str, path: Path | None) -> None:
 
 
 def write_json(path: Path, result: dict[str, Any]) -> None:
-    """Write the whole file or leave what was there."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    """Write the whole file or leave what was there; see :func:`write_whole`."""
+
+    def write(to: Path) -> None:
+        with open(to, "a", encoding="utf-8") as file:  # behind what went to the same pipe or file
+            file.write(json.dumps(result, indent=2) + "\n")
+
+    sys.stdout.flush()
+    write_whole(path, write)
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Make a file whole or leave what was there.
+
+    A link is followed and stays; a device or a pipe, such as /dev/stdout, is written to as it is.
+
+    Args:
+        path: the file.
+        write: writes to the path that it is given, whose suffix is that of ``path``.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if path.exists() and not path.is_file() or path.parts[:2] in (("/", "dev"), ("/", "proc")):
+        write(path)
+        return
+    behind = Path(os.path.realpath(path))
+    partial = behind.with_name(f".{behind.stem}.partial{behind.suffix}")
+    partial.unlink(missing_ok=True)
+    write(partial)
+    os.replace(partial, behind)

@@ -2,9 +2,10 @@
 
 import importlib.util
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from bench.output import write_whole
 
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -75,6 +76,5 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
     axes.set(xlabel="unroll steps N", ylabel="cost of a stock step", ylim=(0, None))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend()
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    figure.savefig(partial, dpi=150)
-    os.replace(partial, path)
+    kind = path.suffix.removeprefix(".")
+    write_whole(path, lambda partial: figure.savefig(partial, dpi=150, format=kind))

@@ -19,3 +19,12 @@ def lines(path):
 
 def left_over(folder):
     return [path for path in folder.rglob("*") if "partial" in path.name]
+
+
+# A small model, for the options behind --.
+SHAPE = [
+    word
+    for side in ("encoder", "decoder")
+    for name, value in (("layers", 1), ("embed-dim", 16), ("ffn-embed-dim", 16))
+    for word in (f"--{side}-{name}", value)
+] + ["--encoder-attention-heads", 2, "--decoder-attention-heads", 2]

@@ -1,0 +1,103 @@
+"""One recipe a folder, and no command that outlives its recipe, however that ends."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import published
+import pytest
+from commands import BIN
+from recipe_commands import RECIPE, recipe
+
+
+@pytest.fixture
+def hanging(archives, tmp_path, settings):
+    """A recipe whose curl waits for the rest of a file: the process and its environment."""
+    shutil.copytree(archives, tmp_path / "mirror")
+    with published.served(tmp_path / "mirror") as (address, mirror):
+        mirror.cut["train.de.gz"] = 100
+        mirror.go_on.clear()
+        env = {**settings, "MIRROR": address}
+        process = start("multi30k", "download", "extract", env=env)
+        assert mirror.reached.wait(60)
+        while not (tmp_path / "out/download/train.de.gz.partial").exists():
+            time.sleep(0.05)
+        time.sleep(0.2)  # for its bytes
+        yield process, env
+        mirror.go_on.set()
+        process.kill()
+        process.wait()
+
+
+def start(*words, env, **kwargs):
+    path = {"PATH": f"{BIN}:{os.environ['PATH']}"}
+    return subprocess.Popen([RECIPE, *words], env={**os.environ, **path, **env}, **kwargs)
+
+
+def running(text):
+    """Command lines of processes that have this text in them and are not recipes themselves."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().replace(b"\0", b" ").decode()
+            alive = "State:\tZ" not in path.with_name("status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if text in command and alive and "recipe.py" not in command:
+            found.append(command)
+    return found
+
+
+def gone(text):
+    """Whether they are gone within ten seconds."""
+    until = time.monotonic() + 10
+    while running(text) and time.monotonic() < until:
+        time.sleep(0.1)
+    return not running(text)
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGHUP", "SIGKILL"])
+def test_a_command_ends_with_the_script_that_started_it(hanging, number, tmp_path):
+    process, env = hanging
+    curl = f"{tmp_path}/out/download/train.de.gz.partial"
+    assert running(curl)
+    process.send_signal(signal.Signals[number])
+    assert process.wait(20) == -signal.Signals[number]
+    assert gone(curl)
+    recipe("multi30k", "download", "extract", env=env)  # at once: the lock died with its owner
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
+def test_a_training_ends_with_a_script_that_is_killed(settings, data, tmp_path):
+    (tmp_path / "out/data").mkdir(parents=True)
+    (tmp_path / "out/data/bin").symlink_to(data)
+    env = {**settings, "MAX_UPDATE": "1000000", "VOCAB": "120"}
+    with open(tmp_path / "log", "w") as log:
+        process = start("multi30k", "train", env=env, stdout=log, stderr=log)
+    until = time.monotonic() + 120
+    while "begin training epoch 2" not in (tmp_path / "log").read_text():
+        assert time.monotonic() < until and process.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.2)
+    assert running(f"--save-dir {tmp_path}/out")
+    process.kill()
+    process.wait()
+    assert gone(f"--save-dir {tmp_path}/out")
+
+
+def snapshot(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_a_second_recipe_in_the_same_folder_stops_before_it_touches_anything(hanging, tmp_path):
+    process, env = hanging
+    before = snapshot(tmp_path / "out")
+    for dataset, stages in (("multi30k", ["download", "clean"]), ("numerals", [])):
+        out = recipe(dataset, *stages, env=env, fails=True)
+        told = f"error: OUT={tmp_path}/out: process {process.pid} works there. Wait until it has"
+        assert re.search(rf"{re.escape(told)} finished, or choose another OUT\.\n$", out)
+    assert snapshot(tmp_path / "out") == before
