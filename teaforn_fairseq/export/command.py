@@ -101,13 +101,7 @@ def export(
         OSError: a file cannot be read, or ``out`` cannot be written.
     """
     to_folder = output_format == "ctranslate2"
-    if to_folder:
-        ctranslate2_format.require_ctranslate2()
-    elif data_dir is not None:
-        raise ValueError(
-            f"--data-dir: is for --format ctranslate2 only; received {data_dir} with"
-            f" --format {output_format}. Leave it out."
-        )
+    require_format(output_format, data_dir)
     require_files(checkpoints)
     place = place_of(out, checkpoints, to_folder=to_folder, force=force)
     twins = [read_twin(path, ema=ema) for path in checkpoints]
@@ -128,6 +122,21 @@ def export(
             save(state, made)
         put_in_place(made, place_of(out, checkpoints, to_folder=to_folder, force=force))
     tell(out, twins, ema=ema)
+
+
+def require_format(output_format: str, data_dir: Path | None) -> None:
+    """Stop unless this format can be written, and every option of it does something.
+
+    Raises:
+        ValueError: CTranslate2 is not installed, or ``--data-dir`` is given without it.
+    """
+    if output_format == "ctranslate2":
+        ctranslate2_format.require_ctranslate2()
+    elif data_dir is not None:
+        raise ValueError(
+            f"--data-dir: is for --format ctranslate2 only; received {data_dir} with"
+            f" --format {output_format}. Leave it out."
+        )
 
 
 def require_files(checkpoints: Sequence[Path]) -> None:

@@ -70,6 +70,7 @@ def wmt14(
         more_archives: beyond those of German.
         more_text: options of extract.py for them.
     """
+    archs = {"base": "transformer_wmt_en_de", "big": f"transformer_vaswani_wmt_en_{target}_big"}
     sizes = {"base": BASE, "big": {**BIG, "DROPOUT": big_dropout}}
 
     def by_size(name: str):
@@ -83,9 +84,7 @@ def wmt14(
             archives=ARCHIVES[:3] + more_archives + ARCHIVES[3:],
             extract=text(f"{target}-en", f"{target}en", more_text),
             test_set=TEST_SET,
-            arch="transformer_wmt_en_de"
-            if s["SIZE"] == "base"
-            else f"transformer_vaswani_wmt_en_{target}_big",
+            arch=archs[s["SIZE"]],
             training=training(s),
             generation=["--lenpen", s["LENPEN"], "--remove-bpe", "sentencepiece"],
         )
