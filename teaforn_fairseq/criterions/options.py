@@ -58,7 +58,9 @@ def _field(value: bool | None, help_text: str, **rules: Any) -> Any:
     return field(default=value, metadata={"help": help_text, **rules})
 
 
-# fairseq builds its parser from the annotations and does not understand "str | None".
+# fairseq builds its parser from the annotations and does not understand "str | None"; its choices
+# are made at run time.
+# pyright: reportInvalidTypeForm=false
 @dataclass
 class TeaForNCrossEntropyCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
     teaforn_preset: Optional[PRESET_CHOICES] = _flag(  # noqa: UP045

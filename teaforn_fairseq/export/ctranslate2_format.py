@@ -61,7 +61,7 @@ def find_dictionaries(
     if folder.is_dir() and not (source and target):
         source, target = infer_language_pair(str(folder)) or (None, None)
     wanted = [folder / f"dict.{language or 'LANG'}.txt" for language in (source, target)]
-    if not all(path.is_file() for path in wanted):
+    if not (source and target and all(path.is_file() for path in wanted)):
         raise ValueError(
             "--data-dir: must be the folder that fairseq-preprocess wrote, with the dictionaries"
             f" {wanted[0].name} and {wanted[1].name}; received {folder}, which does not hold them."

@@ -21,7 +21,6 @@ import numpy as np
 from fairseq.data import data_utils, language_pair_dataset, token_block_dataset
 from fairseq.data.indexed_dataset import MMapIndexedDatasetBuilder
 from fairseq.modules import dynamic_crf_layer
-from numpy.typing import ArrayLike
 
 MODULES = (data_utils, language_pair_dataset, token_block_dataset, dynamic_crf_layer)
 
@@ -37,7 +36,7 @@ class NumpyWithOldNames:
         return getattr(np, name)
 
     @staticmethod
-    def percentile(a: ArrayLike, q: ArrayLike, *, interpolation: str = "linear") -> Any:
+    def percentile(a: Any, q: Any, *, interpolation: Any = "linear") -> Any:
         """``np.percentile`` with the old name of its ``method``."""
         return np.percentile(a, q, method=interpolation)
 

@@ -11,7 +11,7 @@ n_i tokens of step i, C features, V vocabulary, N unroll steps.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -125,7 +125,8 @@ def _nll_in_half(
         torch.cat(tuple(features)), torch.cat(tuple(labels)), projection, padding_idx, "none"
     )
     sums = [x.sum() for x in tokens.float().split([len(y) for y in labels])]
-    return sum(w * x for w, x in zip(weights, sums, strict=True)), torch.stack(sums)
+    total = cast(Tensor, sum(w * x for w, x in zip(weights, sums, strict=True)))
+    return total, torch.stack(sums)
 
 
 class _NLL(torch.autograd.Function):
@@ -144,16 +145,16 @@ class _NLL(torch.autograd.Function):
         nll, grads, total = [], [], None
         for h, y, weight in zip(features, labels, weights, strict=True):
             learns = weight > 0 and any(ctx.needs_input_grad)
-            inputs = [None if x is None else x.detach() for x in (h, table, bias)]
-            inputs = [x if x is None else x.requires_grad_(learns) for x in inputs]
+            given = (h, table) if bias is None else (h, table, bias)
+            wanted = [x.detach().requires_grad_(learns) for x in given]
+            projection = (wanted[1], None if bias is None else wanted[2])
             with torch.enable_grad():
-                one = _linear_cross_entropy(inputs[0], y, inputs[1:], padding_idx, "sum")
+                one = _linear_cross_entropy(wanted[0], y, projection, padding_idx, "sum")
             _without_zeros(one)
             nll.append(one.detach())
             if not learns:
                 grads.append(torch.zeros_like(h) if any(ctx.needs_input_grad) else None)
                 continue
-            wanted = [x for x in inputs if x is not None]
             grad, *own = torch.autograd.grad(one, wanted, one.new_tensor(weight))
             grads.append(grad)
             # One sum for all steps rather than a (V, C) gradient kept for each.
@@ -185,7 +186,7 @@ def _without_zeros(loss: Tensor) -> None:
 def _linear_cross_entropy(
     features: Tensor,
     labels: Tensor,
-    projection: Sequence[Tensor | None],
+    projection: Projection,
     padding_idx: int,
     reduction: str,
 ) -> Tensor:

@@ -98,11 +98,15 @@ class StepsLoss:
             self._choose(number, features, labels[number], ignored)
             for number, features in enumerate(steps)
         ]
-        fields = ([getattr(x, name) for x in chosen] for name in ("features", "labels", "weight"))
         fused = settings.fused and settings.reduce
         loss_of = fused_loss if fused else partial(plain_loss, reduce=settings.reduce)
         loss, nll, parts = loss_of(
-            *fields, self.projection, self.padding_idx, settings.label_smoothing
+            [step.features for step in chosen],
+            [step.labels for step in chosen],
+            [step.weight for step in chosen],
+            self.projection,
+            self.padding_idx,
+            settings.label_smoothing,
         )
         if not settings.reduce:
             loss = packing.unpack(loss).view(-1, 1)  # n x 1 -> B x T x 1 -> B * T x 1

@@ -6,7 +6,7 @@ the bare ``model`` section of the YAML file, which nothing has checked yet.
 """
 
 from argparse import ArgumentParser, Namespace
-from typing import Any
+from typing import Any, cast
 
 from fairseq.models import ARCH_CONFIG_REGISTRY
 from omegaconf import DictConfig, OmegaConf
@@ -26,9 +26,9 @@ def as_namespace(options: Namespace | DictConfig, model_cls: Any, task: Any) -> 
     Raises:
         ValueError: the section holds an option that the model does not have.
     """
-    if not OmegaConf.is_config(options):
+    if isinstance(options, Namespace):
         return options
-    given = OmegaConf.to_container(options, resolve=True)
+    given = cast(dict[str, Any], OmegaConf.to_container(options, resolve=True))
     unknown = sorted(given.keys() - _known(model_cls, options._name))
     if unknown:
         raise ValueError(

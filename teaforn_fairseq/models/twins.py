@@ -38,7 +38,7 @@ def twin_of(family: str, config: type[FairseqDataclass] | None = None) -> Callab
     return register
 
 
-def chosen_model(criterion_cfg: Any) -> tuple[str | None, type | None, Any]:
+def chosen_model(criterion_cfg: Any) -> tuple[str | None, Any, Any]:
     """The model beside a criterion's options, so that it can be judged before training.
 
     Args:

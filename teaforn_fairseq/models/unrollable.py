@@ -192,9 +192,14 @@ class Unrollable:
 
         Returns:
             The stock output, or the dictionary of ``loss.steps_loss.StepsLoss``.
+
+        Raises:
+            ValueError: ``unroll_settings`` without labels or without ``loss_settings``.
         """
         if unroll_settings is None:
             return super().forward(*stock_args, **stock_kwargs)
+        if target is None or loss_settings is None:
+            raise ValueError("unroll_settings: must come with target and loss_settings; give both.")
         decoder = self.adapter_class(self.decoder)
         tokens, rows, vocabulary, encoder_output = self.read(*stock_args, **stock_kwargs)
         pad = self.decoder.embed_tokens.padding_idx

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from teaforn_fairseq.packed.packing import Packing
 
+Layer = Any  # one of these; fairseq has no types
 KNOWN_LAYERS = (
     TransformerDecoderLayer,
     TransformerDecoderLayerBase,
@@ -63,7 +64,7 @@ def why_stock(layers: nn.ModuleList) -> str | None:
     return None
 
 
-def _option_of(layer: nn.Module) -> str | None:
+def _option_of(layer: Layer) -> str | None:
     if getattr(layer, "cross_self_attention", False):
         return "--cross-self-attention"
     if getattr(layer, "return_fc", False):
@@ -85,7 +86,7 @@ def _option_of(layer: nn.Module) -> str | None:
     return None
 
 
-def _change_of(layer: nn.Module) -> str | None:
+def _change_of(layer: Layer) -> str | None:
     """What was done to the layer after it was built, as fairseq and users do it."""
     for module in layer.modules():
         if "forward" in vars(module):
@@ -98,7 +99,7 @@ def _change_of(layer: nn.Module) -> str | None:
 
 
 def run_layer(
-    layer: nn.Module,
+    layer: Layer,
     x: Tensor,
     packing: Packing,
     *,
@@ -128,7 +129,11 @@ def run_layer(
 
 
 def _residual(
-    layer: nn.Module, norm: nn.Module, x: Tensor, body: Callable[..., Tensor], *args: Any
+    layer: Layer,
+    norm: Callable[[Tensor], Tensor],
+    x: Tensor,
+    body: Callable[..., Tensor],
+    *args: Any,
 ) -> Tensor:
     y = body(layer, norm(x) if layer.normalize_before else x, *args)
     y = _drop(layer.dropout_module, y)
@@ -147,7 +152,7 @@ def _rate(dropout: FairseqDropout) -> float:
     return dropout.p if dropout.training or dropout.apply_during_inference else 0.0
 
 
-def _attend_to_itself(layer: nn.Module, x: Tensor, packing: Packing, mask: Tensor | None) -> Tensor:
+def _attend_to_itself(layer: Layer, x: Tensor, packing: Packing, mask: Tensor | None) -> Tensor:
     attention = layer.self_attn
     projections = (attention.q_proj, attention.k_proj, attention.v_proj)
     q, k, v = (_heads(packing.rows(project(x)), attention) for project in projections)
@@ -155,7 +160,7 @@ def _attend_to_itself(layer: nn.Module, x: Tensor, packing: Packing, mask: Tenso
 
 
 def _attend_to_source(
-    layer: nn.Module,
+    layer: Layer,
     x: Tensor,
     packing: Packing,
     source: tuple[Tensor, Tensor],
@@ -190,14 +195,14 @@ def _attend(
     return packing.unrows(attention.out_proj(y.transpose(1, 2).flatten(2)))
 
 
-def _feed_forward(layer: nn.Module, x: Tensor) -> Tensor:
+def _feed_forward(layer: Layer, x: Tensor) -> Tensor:
     y = layer.fc1(x)
     y = y.relu_() if layer.activation_fn is F.relu else layer.activation_fn(y)
     return layer.fc2(_drop(layer.activation_dropout_module, y))
 
 
 def project_source(
-    layers: Iterable[nn.Module], states: Tensor, packing: Packing
+    layers: Iterable[Layer], states: Tensor, packing: Packing
 ) -> list[tuple[Tensor, Tensor] | None]:
     """Keys and values of the encoder's output for all layers.
 
@@ -211,7 +216,7 @@ def project_source(
     """
 
     def of(attention: MultiheadAttention) -> tuple[Tensor, Tensor]:
-        projections = (attention.k_proj, attention.v_proj)
-        return tuple(_heads(packing.rows(project(states)), attention) for project in projections)
+        k, v = attention.k_proj(states), attention.v_proj(states)
+        return _heads(packing.rows(k), attention), _heads(packing.rows(v), attention)
 
-    return [layer.encoder_attn and of(layer.encoder_attn) for layer in layers]
+    return [of(layer.encoder_attn) if layer.encoder_attn else None for layer in layers]

@@ -9,8 +9,7 @@ from typing import Any
 
 import sacrebleu
 from fairseq.logging import metrics
-from sacrebleu.metrics import BLEU
-from sacrebleu.metrics.bleu import MAX_NGRAM_ORDER
+from sacrebleu.metrics.bleu import BLEU, MAX_NGRAM_ORDER
 
 # In this order on every rank: fairseq sums the log over ranks by position, not by key.
 STATISTICS = (
