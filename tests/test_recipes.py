@@ -128,6 +128,12 @@ def test_dry_run_prints_every_command_needs_nothing_and_writes_nothing(dataset, 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_dry_run_needs_the_standard_library_alone(tmp_path):
+    engine = [sys.executable, "-S", ROOT / "scripts/recipe.py"]
+    env = {"OUT": str(tmp_path / "out"), "GPUS": "1", "PYTHONPATH": ""}
+    assert "fairseq-train " in run(*engine, "--dry-run", "wmt14_en_fr", env=env)
+
+
 def test_a_printed_dry_run_is_shell_that_says_the_same(tmp_path):
     out = recipe("--dry-run", "wmt14_en_fr", "train", env={"OUT": str(tmp_path / "o o"), **NO_GPU})
     line = re.search("^fairseq-train .*", out, flags=re.MULTILINE)[0]
