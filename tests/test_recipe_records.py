@@ -131,15 +131,18 @@ def test_what_the_scripts_in_bash_left_goes_on(finished, tmp_path):
     assert "LR: 0.01 then, 0.02 now" in again({**env, "LR": "0.02"}, "train", fails=True)
 
 
-def test_a_run_that_failed_leaves_no_settings_behind(settings, archives, tmp_path):
-    env = {**settings, "DATA": str(archives), "MIRROR": "", "VOCAB": "100000"}
-    out = recipe("multi30k", *STAGES[:4], env=env, fails=True)
-    assert "error: --vocab-size: cannot learn 100000 subwords" in out
-    assert not list((tmp_path / "out/data").glob("*settings"))
-    recipe("multi30k", "preprocess", env={**env, "VOCAB": "120"})
-    env["VOCAB"] = "120"
+def test_a_run_that_failed_leaves_no_settings_behind(preprocessed, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(preprocessed, out / "data")
+    shutil.copytree(preprocessed.parent / "clean", out / "clean")
+    env = {**TINY, "OUT": str(out)}
     for option in ("--teaforn-no-such", "--teaforn-nor-such"):
-        out = recipe("multi30k", "train", "--", option, "1", env=env, fails=True)
-        assert f"unrecognized arguments: {option} 1" in out
-        assert "error: training stopped, for the reason above." in out
-        assert not (tmp_path / "out/n2-seed1/settings").exists()
+        told = recipe("numerals", "train", "--", option, "1", env=env, fails=True)
+        assert f"unrecognized arguments: {option} 1" in told
+        assert "error: training stopped, for the reason above." in told
+        assert not (out / "n2/settings").exists()
+    shutil.rmtree(out / "data")
+    for size in ("100000", "99999"):
+        told = recipe("numerals", "preprocess", env={**env, "VOCAB": size}, fails=True)
+        assert f"error: --vocab-size: cannot learn {size} subwords" in told
+        assert not list((out / "data").glob("*settings"))

@@ -3,6 +3,7 @@ skipped, a dry run prints it all, and what cannot work is said before work."""
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -66,8 +67,11 @@ def test_gigaword_is_prepared_for_bart(settings, tmp_path):
     assert json.loads((tmp_path / "out/data/lengths.json").read_text())["longest"]["test"]
 
 
-def test_the_quickstart_scores_teacher_forcing_and_teaforn_side_by_side(numerals, tmp_path):
+def test_the_quickstart_scores_teacher_forcing_and_teaforn_side_by_side(
+    numerals, preprocessed, tmp_path
+):
     (tmp_path / "raw").symlink_to(numerals)
+    shutil.copytree(preprocessed, tmp_path / "data")
     env = {"VENV": "none", "OUT": str(tmp_path), "MAX_UPDATE": "3", "VOCAB": "120", "BEAMS": "1"}
     out = run(ROOT / "scripts/quickstart.sh", "--lr", "0.01", env={**env, "GPUS": "0"})
     table = out[out.index("== numerals and dates, English to German, 13 test sentences") :]
@@ -122,6 +126,12 @@ def test_dry_run_prints_every_command_needs_nothing_and_writes_nothing(dataset, 
     )
     assert "".join(beams) == expected
     assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_needs_the_standard_library_alone(tmp_path):
+    engine = [sys.executable, "-S", ROOT / "scripts/recipe.py"]
+    env = {"OUT": str(tmp_path / "out"), "GPUS": "1", "PYTHONPATH": ""}
+    assert "fairseq-train " in run(*engine, "--dry-run", "wmt14_en_fr", env=env)
 
 
 def test_a_printed_dry_run_is_shell_that_says_the_same(tmp_path):

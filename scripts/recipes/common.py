@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recipes.errors import Refused
 from recipes.rules import anything, choice, number, numbers, positive, schedule, switch, whole
-from recipes.settings import Setting, Values
+from recipes.settings import Default, Setting, Values
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = ROOT / "teaforn_fairseq"
@@ -72,7 +72,7 @@ SETTINGS = (
 SUBWORDS = ("VOCAB", "SPM_SENTENCES")  # where they are learned
 
 
-def learning_rate(default: str) -> Setting:
+def learning_rate(default: Default) -> Setting:
     """``LR``."""
     return Setting("LR", default, "learning rate", positive, "train")
 

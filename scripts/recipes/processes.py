@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import IO
 
 from recipes import guard
 from recipes.errors import Stopped
@@ -22,7 +23,7 @@ class Processes:
     def __init__(self, environment: dict[str, str]):
         self.environment = environment
         self.child: subprocess.Popen | None = None
-        self.guard: subprocess.Popen | None = None
+        self.guard: IO[str] | None = None
         self.starting, self.asked = False, 0
 
     def run(self, words: Sequence[str], *, stdout=None) -> tuple[int, str]:
@@ -60,8 +61,8 @@ class Processes:
 
     def _watch(self, group: int) -> None:
         if self.guard:
-            self.guard.stdin.write(f"{group}\n")
-            self.guard.stdin.flush()
+            self.guard.write(f"{group}\n")
+            self.guard.flush()
 
     @contextmanager
     def guarded(self, lock: int) -> Iterator[None]:
@@ -71,19 +72,17 @@ class Processes:
         Args:
             lock: file descriptor of the lock.
         """
-        self.guard = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, guard.__file__],
             stdin=subprocess.PIPE,
             text=True,
             pass_fds=(lock,),
             start_new_session=True,
         )
-        try:
+        with process:  # its input is closed at the end, and its own end waited for
+            self.guard = process.stdin
             yield
-        finally:
-            self.guard.stdin.close()
-            self.guard.wait()
-            self.guard = None
+        self.guard = None
 
     def catch_signals(self) -> None:
         """Let signals that end raise Stopped, and commands rest and go on with this process."""

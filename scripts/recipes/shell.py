@@ -67,8 +67,8 @@ class Shell:
 
     def read(self, *words: Word) -> tuple[int, str]:
         """Exit status of a command and what it printed, without the line's end."""
-        words = [str(word) for word in words]
-        status, out = self.processes.run(words, stdout=subprocess.PIPE)
+        command = [str(word) for word in words]
+        status, out = self.processes.run(command, stdout=subprocess.PIPE)
         return status, out.strip()
 
     def folder(self, path: Path) -> None:
