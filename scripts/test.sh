@@ -25,4 +25,4 @@ python=$(find_python)
 cd "$ROOT"
 # A process for each core, and one thread in each: threads that share cores wait for each other.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-python -m pytest --numprocesses auto "$@"
+python -m pytest --numprocesses auto --dist worksteal "$@"

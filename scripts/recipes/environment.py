@@ -46,6 +46,8 @@ def make(extras: str) -> None:
         return
     with locked("VENV", Path(VENV)):
         print(f"\n== installing into {VENV}", flush=True)
+        # Where pip built before; modules that have moved since would be installed with the others.
+        shutil.rmtree(ROOT / "build", ignore_errors=True)
         for command in commands(extras):
             status = subprocess.run(command, check=False).returncode
             if status:
