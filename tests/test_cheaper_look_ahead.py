@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from test_reference import assert_same, loss_and_gradients
+from comparing import assert_same, loss_and_gradients
 
 from teaforn_fairseq.criterions.options import DEFAULTS
 from teaforn_fairseq.unroll.plan import make_plan

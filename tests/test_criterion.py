@@ -6,17 +6,10 @@ from dataclasses import fields
 
 import pytest
 import torch
-from fairseq.logging import metrics
+from comparing import reduced
 
 from teaforn_fairseq.criterions.options import DEFAULTS, TeaForNCrossEntropyCriterionConfig
-from teaforn_fairseq.criterions.teaforn_cross_entropy import TeaForNCrossEntropyCriterion
 from teaforn_fairseq.unroll.plan import make_plan
-
-
-def reduced(logs):
-    with metrics.aggregate(new_root=True) as aggregate:
-        TeaForNCrossEntropyCriterion.reduce_metrics(logs)
-    return aggregate.get_smoothed_values()
 
 
 def test_log_of_two_batches_is_their_mean_over_tokens_in_bits(build, batch, teaforn):

@@ -5,10 +5,10 @@ from argparse import ArgumentParser
 import pytest
 import reference
 import torch
+from comparing import assert_same, gradients, loss_and_gradients, replayed
 from fairseq.data import TruncatedDictionary
 from fairseq.data.monolingual_dataset import collate
 from fairseq.models import ARCH_MODEL_INV_REGISTRY, ARCH_MODEL_REGISTRY
-from test_reference import assert_same, gradients, loss_and_gradients
 
 FAMILIES = ("bart", "transformer_lm", "lightconv")
 ARCHS = [arch for family in FAMILIES for arch in ARCH_MODEL_INV_REGISTRY[family]]
@@ -190,10 +190,6 @@ def test_a_limited_output_dictionary_follows_the_formula(
         "gumbel": ({}, reference.gumbel(1.0)),
     }[feedback]
     criterion = teaforn("2", teaforn_feedback=feedback, **options)
-
-    def replayed(compute):
-        torch.manual_seed(5)
-        return compute()
 
     actual = loss_and_gradients(model, lambda: replayed(lambda: criterion(model, sample)[0]))
     expected = loss_and_gradients(

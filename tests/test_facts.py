@@ -5,13 +5,12 @@ import copy
 import pytest
 import reference
 import torch
+from comparing import CLOSE
 
 from teaforn_fairseq.decoders.transformer import TransformerAdapter
 from teaforn_fairseq.feedbacks.hidden import Hidden
 from teaforn_fairseq.packed.packing import Packing
 from teaforn_fairseq.unroll.steps import Start, UnrollSettings, unroll
-
-CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
 
 def states(model, net_input, num_steps):

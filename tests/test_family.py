@@ -8,8 +8,8 @@ from argparse import ArgumentParser
 import pytest
 import reference
 import torch
+from comparing import assert_same, loss_and_gradients, replayed
 from fairseq.dataclass.utils import gen_parser_from_dataclass
-from test_reference import assert_same, loss_and_gradients
 from versions import NEEDS_FUSED
 
 from teaforn_fairseq.criterions.in_force import as_flags, in_force
@@ -93,10 +93,6 @@ def test_scheduled_sampling_by_preset_is_two_passes_over_the_stock_decoder(build
         mixed[:, 0] = tokens[:, 0]
         second = model(**{**sample["net_input"], "prev_output_tokens": mixed})[0]
         return torch.nn.functional.cross_entropy(second[0], target[0], reduction="sum")
-
-    def replayed(compute):
-        torch.manual_seed(5)
-        return compute()
 
     actual = loss_and_gradients(model, lambda: replayed(lambda: criterion(model, sample)[0]))
     assert_same(actual, loss_and_gradients(model, lambda: replayed(two_passes)))

@@ -10,7 +10,7 @@ import logging
 import pytest
 import reference
 import torch
-from test_reference import assert_same, loss_and_gradients
+from comparing import assert_same, loss_and_gradients, replayed
 from torch.utils._python_dispatch import TorchDispatchMode
 from versions import LOSSES, NEEDS_FUSED
 
@@ -155,12 +155,11 @@ REPLAYED = {
 def test_recomputation_changes_no_bit(build, batch, teaforn, options, unshared):
     model, sample = build(teaforn_unshared=unshared, **DROPOUT), batch((6, 3, 5))
 
-    def replayed(recompute):
-        torch.manual_seed(5)
+    def result(recompute):
         criterion = teaforn(4, teaforn_recompute=recompute, **options)
-        return loss_and_gradients(model, lambda: criterion(model, sample)[0])
+        return loss_and_gradients(model, lambda: replayed(lambda: criterion(model, sample)[0]))
 
-    (loss, gradients), (own_loss, own_gradients) = replayed(False), replayed(True)
+    (loss, gradients), (own_loss, own_gradients) = result(False), result(True)
     assert torch.equal(own_loss, loss)
     for name, gradient in gradients.items():
         assert torch.equal(own_gradients[name], gradient), name

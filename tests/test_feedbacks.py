@@ -5,7 +5,7 @@ import re
 import pytest
 import reference
 import torch
-from test_reference import assert_same, loss_and_gradients
+from comparing import assert_same, loss_and_gradients, replayed
 
 from teaforn_fairseq.criterions.options import DEFAULTS
 from teaforn_fairseq.decoders.vocabulary import Vocabulary
@@ -38,12 +38,6 @@ FEEDBACK_CASES = {
     "argmax": ({"teaforn_feedback": "argmax"}, reference.argmax),
     "sample": ({"teaforn_feedback": "sample"}, reference.sample),
 }
-
-
-def replayed(compute):
-    """From the same generator state."""
-    torch.manual_seed(5)
-    return compute()
 
 
 @pytest.mark.parametrize("mix", [1.0, 0.6, 0.0])

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import torch
-from test_reference import assert_same, loss_and_gradients
+from comparing import assert_same, loss_and_gradients
 from versions import LOSSES
 
 

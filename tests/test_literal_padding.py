@@ -8,10 +8,10 @@ and reads the vectors that the formula puts in their slots.
 import pytest
 import reference
 import torch
+from comparing import assert_same, loss_and_gradients
 from fairseq.data.language_pair_dataset import collate
 from fairseq.data.monolingual_dataset import collate as collate_streams
 from reference import label_loss, swapped
-from test_reference import assert_same, loss_and_gradients
 from versions import LOSSES
 
 PAD, EOS = 1, 2

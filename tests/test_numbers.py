@@ -6,12 +6,11 @@ import pytest
 import reference
 import torch
 from commands import TEAFORN, Training, refusal, run, train
+from comparing import assert_same, loss_and_gradients, reduced
 from fairseq import optim
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.optim.adam import FairseqAdamConfig
 from omegaconf import OmegaConf
-from test_criterion import reduced
-from test_reference import assert_same, loss_and_gradients
 
 from teaforn_fairseq.feedbacks import FEEDBACKS
 

@@ -3,9 +3,8 @@
 import pytest
 import reference
 import torch
+from comparing import assert_same, loss_and_gradients
 from versions import LOSSES
-
-CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
 DECODERS = {
     "post-norm": {},
@@ -17,26 +16,6 @@ DECODERS = {
     "layernorm_embedding": {"layernorm_embedding": True, "no_scale_embedding": True},
 }
 WEIGHTS = {1: "1", 2: "0.7,1.3", 3: "1,0.5,0.25", 4: "0.2,0,1,0.5"}
-
-
-def gradients(model):
-    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-
-
-def loss_and_gradients(model, compute):
-    model.zero_grad()
-    loss = compute()
-    (3.0 * loss).backward()  # the incoming gradient is not one
-    return loss.detach(), gradients(model)
-
-
-def assert_same(actual, expected):
-    torch.testing.assert_close(actual[0], expected[0], **CLOSE)
-    assert actual[1].keys() == expected[1].keys()
-    for name, gradient in expected[1].items():
-        torch.testing.assert_close(
-            actual[1][name], gradient, msg=lambda m, n=name: f"{n}: {m}", **CLOSE
-        )
 
 
 @pytest.mark.parametrize("loss", LOSSES)

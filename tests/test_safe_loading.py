@@ -1,6 +1,5 @@
 """A checkpoint that would run a program is refused, and the program does not run."""
 
-import functools
 import os
 import re
 import warnings
@@ -11,22 +10,13 @@ from commands import PLUGIN, TEAFORN, TWIN, run
 from fairseq import checkpoint_utils
 from forked import Training
 from report import training
+from unsafe import Program, torch_before_2_6
 
 from teaforn_fairseq.export.command import main as export
 from teaforn_fairseq.fairseq_fixes.safe_loading import read_checkpoint
 
 FRESH = ["--reset-optimizer", "--reset-dataloader", "--reset-meters", "--reset-lr-scheduler"]
 WRITTEN = "must be a checkpoint written by fairseq-train; received a file that PyTorch's safe"
-
-
-class Program:
-    """Its pickle runs a shell command when it is loaded."""
-
-    def __init__(self, command):
-        self.command = command
-
-    def __reduce__(self):
-        return os.system, (self.command,)
 
 
 @pytest.fixture
@@ -86,11 +76,6 @@ def test_export_refuses_it(trained, hostile, tmp_path, kind):
     with pytest.raises(SystemExit, match=f"^error: {re.escape(refused(path))}"):
         export([str(word) for word in [*words, out]])
     assert not out.exists()
-
-
-def torch_before_2_6(monkeypatch):
-    """torch.load with the default that it had: unsafe, unless PyTorch's switch says otherwise."""
-    monkeypatch.setattr(torch, "load", functools.partial(torch.load, weights_only=False))
 
 
 def test_it_is_refused_where_torch_loads_unsafely_by_default(hostile, monkeypatch):

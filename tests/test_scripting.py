@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from comparing import loss_and_gradients
 from fairseq.sequence_generator import EnsembleModel, SequenceGenerator
-from test_reference import loss_and_gradients
 
 OFF = dict.fromkeys(("attention_dropout", "activation_dropout", "input_dropout"), 0.0)
 DYNAMIC = {"encoder_conv_type": "dynamic", "decoder_conv_type": "dynamic", "weight_softmax": True}

@@ -10,7 +10,7 @@ from fairseq.data.fasta_dataset import FastaDataset
 from fairseq.models.speech_to_text import xm_transformer
 from fairseq.models.text_to_speech.vocoder import CodeHiFiGANVocoder
 from fairseq.modules.quantization.pq.em import EM
-from test_safe_loading import Program, torch_before_2_6
+from unsafe import Program, torch_before_2_6
 
 from teaforn_fairseq.export.stock_checkpoint import read_twin
 

@@ -4,7 +4,7 @@ import pytest
 import reference
 import torch
 from commands import PLUGIN, ROOT, TEAFORN, generate, run, train
-from test_reference import assert_same, loss_and_gradients
+from comparing import assert_same, loss_and_gradients
 
 
 @pytest.fixture
