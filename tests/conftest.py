@@ -43,11 +43,6 @@ def seeded():
     torch.manual_seed(1)
 
 
-@pytest.fixture(autouse=True)
-def float64_throughout(wide_softmax):
-    """Until every module that needs wide_softmax asks for it."""
-
-
 @pytest.fixture
 def wide_softmax(monkeypatch):
     """Stock encoder attention, loss and gelu compute in float32 even on float64 input.

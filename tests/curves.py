@@ -11,8 +11,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from commands import run
-from forked import Training
+from commands import Training, run
 
 FOLDER = Path(__file__).with_name("curves")
 UPDATES = 36

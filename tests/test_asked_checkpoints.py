@@ -4,8 +4,7 @@ import re
 import shutil
 
 import pytest
-from commands import TEAFORN
-from forked import Training, train
+from commands import TEAFORN, Training, train
 
 SHORT = [*TEAFORN, "--disable-validation", "--max-update"]
 RANKS = [
@@ -23,7 +22,7 @@ MISSING = {
 @pytest.fixture(scope="module")
 def last(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("asked")
-    train(data, folder, *SHORT, "2", log=folder / "log")
+    train(data, folder, *SHORT, "2")
     return folder / "checkpoint_last.pt"
 
 
@@ -58,10 +57,10 @@ def updates(log):
 
 
 def test_what_is_there_is_loaded(data, last, tmp_path):
-    log = train(data, tmp_path / "a", *SHORT, "4", "--restore-file", last, log=tmp_path / "log")
+    log = train(data, tmp_path / "a", *SHORT, "4", "--restore-file", last)
     assert updates(log) == ["3", "4"]
     options = [*SHORT, "2", "--finetune-from-model", last]
-    log = train(data, tmp_path / "b", *options, log=tmp_path / "finetune")
+    log = Training(data, tmp_path / "b", *options, log=tmp_path / "finetune").finish()
     assert updates(log) == ["1", "2"]
     assert f"Loaded checkpoint {last}" in (tmp_path / "finetune").read_text()
 
@@ -69,9 +68,9 @@ def test_what_is_there_is_loaded(data, last, tmp_path):
 def test_a_first_run_starts_and_a_resumed_one_needs_its_own_checkpoint_alone(data, last, tmp_path):
     model = shutil.copy(last, tmp_path / "model.pt")
     run, finetune = tmp_path / "run", ["--finetune-from-model", model]
-    train(data, run, *SHORT, "1", *finetune, log=tmp_path / "first")
+    train(data, run, *SHORT, "1", *finetune)
     model.unlink()
-    log = train(data, run, *SHORT, "2", *finetune, log=tmp_path / "second")
+    log = train(data, run, *SHORT, "2", *finetune)
     assert updates(log) == ["2"]
-    log = train(data, run, *SHORT, "3", "--restore-file", "checkpoint_last.pt", log=tmp_path / "x")
+    log = train(data, run, *SHORT, "3", "--restore-file", "checkpoint_last.pt")
     assert updates(log) == ["3"]

@@ -176,8 +176,3 @@ def test_a_stock_architecture_is_refused_and_its_twin_named(build, batch, teafor
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         teaforn(1)(build("transformer"), batch())
-
-
-def test_adaptive_softmax_is_refused_when_the_model_is_built(build):
-    with pytest.raises(ValueError, match="^--adaptive-softmax-cutoff: .* received 4,8"):
-        build(adaptive_softmax_cutoff="4,8")

@@ -1,6 +1,6 @@
-"""The twins of BART, Transformer language models and LightConv, held against the stock models."""
+"""The twins of every family, held against the stock models and the formula."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 
 import pytest
 import reference
@@ -8,13 +8,14 @@ import torch
 from comparing import assert_same, gradients, loss_and_gradients, replayed
 from fairseq.data import TruncatedDictionary
 from fairseq.data.monolingual_dataset import collate
-from fairseq.models import ARCH_MODEL_INV_REGISTRY, ARCH_MODEL_REGISTRY
+from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_INV_REGISTRY, ARCH_MODEL_REGISTRY
 
-FAMILIES = ("bart", "transformer_lm", "lightconv")
+FAMILIES = ("transformer", "bart", "transformer_lm", "lightconv")
 ARCHS = [arch for family in FAMILIES for arch in ARCH_MODEL_INV_REGISTRY[family]]
 ADAPTIVE = ["transformer_lm_wiki103", "transformer_lm_baevski_wiki103"]
 OFF = dict.fromkeys(("attention_dropout", "activation_dropout", "input_dropout"), 0.0)
 OPTIONS = {
+    "transformer": {},
     "bart": {"task": "translation"},
     "transformer_lm": {"decoder_input_dim": 8, "decoder_output_dim": 8},
     "lightconv": {
@@ -27,6 +28,8 @@ LIGHTWEIGHT = {"encoder_conv_type": "lightweight", "decoder_conv_type": "lightwe
 # No target is shorter than a kernel: fairseq's DynamicConv then takes its softmax over as many
 # weights as the batch has slots, so that padding and decoding slot by slot change its output.
 DECODERS = {
+    "transformer": ("transformer", {"share_all_embeddings": True}),
+    "transformer, pre-norm": ("transformer", {"decoder_normalize_before": True}),
     "bart": ("bart_base", {}),
     "mbart": ("mbart_base_wmt20", {"decoder_normalize_before": True}),
     "lm": ("transformer_lm", {}),
@@ -85,6 +88,13 @@ def option_strings(arch):
     return {string for action in parser._actions for string in action.option_strings}
 
 
+def sizes(arch):
+    """What the architecture stands for."""
+    options = Namespace()
+    ARCH_CONFIG_REGISTRY[arch](options)
+    return vars(options)
+
+
 @pytest.mark.parametrize("arch", [arch for arch in ARCHS if arch not in ADAPTIVE])
 def test_every_architecture_has_a_twin_with_its_parameters(small, arch):
     stock, twin = small(arch, ""), small(arch)
@@ -97,18 +107,21 @@ def test_every_architecture_has_a_twin_with_its_parameters(small, arch):
 @pytest.mark.parametrize("arch", ARCHS)
 def test_a_twin_has_the_stock_options_and_one_more(arch):
     assert option_strings(f"teaforn_{arch}") == option_strings(arch) | {"--teaforn-unshared"}
+    assert sizes(f"teaforn_{arch}") == sizes(arch)
 
 
+@pytest.mark.parametrize("eps", [0.0, 0.1])
 @pytest.mark.parametrize(("arch", "options"), DECODERS.values(), ids=DECODERS)
 def test_one_step_is_the_stock_criterion_bit_for_bit(
-    pair, sample_for, teaforn, stock_criterion, arch, options
+    pair, sample_for, teaforn, stock_criterion, arch, options, eps
 ):
     (stock, twin), sample = pair(arch, **options), sample_for(arch)
-    loss, size, log = stock_criterion(0.1, report_accuracy=True)(stock, sample)
+    loss, size, log = stock_criterion(eps, report_accuracy=True)(stock, sample)
     plain = {"report_accuracy": True, "teaforn_loss_impl": "plain"}
-    own_loss, own_size, own_log = teaforn("1", label_smoothing=0.1, **plain)(twin, sample)
+    own_loss, own_size, own_log = teaforn("1", label_smoothing=eps, **plain)(twin, sample)
     assert (own_loss, own_size) == (loss, size)
-    assert {key: own_log[key] for key in log} == log
+    first_step = {f"{key}_1": log[key] for key in ("nll_loss", "ntokens", "n_correct", "total")}
+    assert own_log == log | first_step
     loss.backward()
     own_loss.backward()
     assert gradients(twin).keys() == gradients(stock).keys()
@@ -116,6 +129,33 @@ def test_one_step_is_the_stock_criterion_bit_for_bit(
         assert torch.equal(gradients(twin)[name], gradient), name
 
 
+def test_training_curve_and_final_parameters_are_the_stock_ones(
+    pair, batch, teaforn, stock_criterion
+):
+    stock, twin = pair("transformer", dropout=0.3)
+    batches = [batch((4, 2, 3)) for _ in range(4)]
+    curves = []
+    for model, criterion in (
+        (stock, stock_criterion(0.1)),
+        (twin, teaforn("1", label_smoothing=0.1, teaforn_loss_impl="plain")),
+    ):
+        torch.manual_seed(7)  # the same dropout
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        curve = []
+        for update in range(48):
+            optimizer.zero_grad()
+            loss, _, _ = criterion(model, batches[update % len(batches)])
+            loss.backward()
+            optimizer.step()
+            curve.append(loss.item())
+        curves.append(curve)
+    assert curves[0] == curves[1]
+    assert curves[0][-1] < 0.8 * curves[0][0]
+    for p, own_p in zip(stock.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(p, own_p)
+
+
+@pytest.mark.usefixtures("wide_softmax")
 @pytest.mark.parametrize("unshared", [False, True])
 @pytest.mark.parametrize("labels", ["aligned", "shifted"])
 @pytest.mark.parametrize(("arch", "options"), DECODERS.values(), ids=DECODERS)
@@ -132,6 +172,7 @@ def test_loss_and_gradients_follow_the_formula(
     assert_same(actual, expected)
 
 
+@pytest.mark.usefixtures("wide_softmax")
 @pytest.mark.parametrize(("arch", "options"), DECODERS.values(), ids=DECODERS)
 def test_free_running_equals_the_last_step_of_n_l(small, sample_for, teaforn, arch, options):
     model, sample = small(arch, **options), sample_for(arch)
@@ -143,7 +184,8 @@ def test_free_running_equals_the_last_step_of_n_l(small, sample_for, teaforn, ar
 @pytest.mark.parametrize(("arch", "options"), DECODERS.values(), ids=DECODERS)
 def test_called_the_stock_way_the_twin_computes_the_stock_output(pair, sample_for, arch, options):
     (stock, twin), net_input = pair(arch, **options), sample_for(arch)["net_input"]
-    assert torch.equal(twin(**net_input)[0], stock(**net_input)[0])
+    # Scores, attention and inner states.
+    torch.testing.assert_close(twin(**net_input), stock(**net_input), rtol=0, atol=0)
 
 
 def test_bart_keeps_its_features_and_classification_heads(pair, batch):
@@ -174,6 +216,7 @@ def test_bart_starts_from_weights_in_the_form_they_are_published_in(small, unsha
         assert torch.equal(twin.state_dict()[name], value), name
 
 
+@pytest.mark.usefixtures("wide_softmax")
 @pytest.mark.parametrize("feedback", ["topk", "gumbel"])
 def test_a_limited_output_dictionary_follows_the_formula(
     small, sample_for, teaforn, task, monkeypatch, feedback
@@ -201,6 +244,7 @@ def test_a_limited_output_dictionary_follows_the_formula(
 
 
 REFUSED = [
+    ("transformer", "adaptive_softmax_cutoff", "4,8", "the full softmax"),
     ("bart_base", "adaptive_softmax_cutoff", "4,8", "the full softmax"),
     ("lightconv", "adaptive_softmax_cutoff", "4,8", "the full softmax"),
     ("transformer_lm", "adaptive_softmax_cutoff", "4,8", "the full softmax"),

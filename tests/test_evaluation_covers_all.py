@@ -4,9 +4,7 @@ import re
 
 import pytest
 import small_lm
-from commands import PLUGIN, TEAFORN
-from forked import Training, train
-from forked_commands import command
+from commands import PLUGIN, TEAFORN, Training, run, train
 from small_lm import SAMPLE, binarise, num_tokens
 
 SKIP = "--skip-invalid-size-inputs-valid-test"
@@ -21,28 +19,28 @@ def lm(numerals, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lm")
     data = binarise(numerals, folder)
     options = ["--max-update", "1", "--disable-validation"]
-    small_lm.train(data, folder / "run", *options, log=folder / "log")
+    small_lm.train(data, folder / "run", *options)
     return data, folder / "run" / "checkpoint_last.pt"
 
 
 def eval_lm(lm, *options, **kwargs):
     data, checkpoint = lm
     words = [data, "--user-dir", PLUGIN, "--path", checkpoint, "--cpu", *options]
-    return command("eval_lm", *words, **kwargs)
+    return run("fairseq-eval-lm", *words, **kwargs)
 
 
 @pytest.mark.parametrize("context", [0, 10])
 @pytest.mark.parametrize("subset", ["test", "train"])
 def test_eval_lm_evaluates_every_token(lm, numerals, tmp_path, subset, context):
     options = ["--gen-subset", subset, "--context-window", context, "--tokens-per-sample", SAMPLE]
-    printed = eval_lm(lm, *options, log=tmp_path / "log")
+    printed = eval_lm(lm, *options)
     (evaluated,) = re.findall(r"Evaluated ([\d,]+) tokens", printed)
     assert int(evaluated.replace(",", "")) == num_tokens(numerals / f"{subset}.de") > SAMPLE
 
 
 @pytest.mark.parametrize("options", [[], ["--tokens-per-sample", str(SAMPLE + 1)]])
 def test_eval_lm_stops_where_blocks_are_longer_than_the_model_takes(lm, tmp_path, options):
-    printed = eval_lm(lm, *options, "--gen-subset", "train", log=tmp_path / "log", fails=True)
+    printed = eval_lm(lm, *options, "--gen-subset", "train", fails=True)
     message = rf"ValueError: --tokens-per-sample: must be at most {SAMPLE}, .* received \d+ of \d+ "
     assert re.match(message, printed.splitlines()[-1]), printed
     assert "Perplexity" not in printed
@@ -51,7 +49,7 @@ def test_eval_lm_stops_where_blocks_are_longer_than_the_model_takes(lm, tmp_path
 def test_eval_lm_leaves_out_what_it_was_asked_to_leave_out(lm, numerals, tmp_path):
     total = num_tokens(numerals / "test.de")
     options = ["--tokens-per-sample", total - 1]  # one block too long, and one of a single token
-    printed = eval_lm(lm, *options, SKIP, log=tmp_path / "log")
+    printed = eval_lm(lm, *options, SKIP)
     assert "1 samples have invalid sizes and will be skipped" in printed
     assert "Evaluated 1 tokens" in printed
 
@@ -60,7 +58,7 @@ def test_eval_lm_leaves_out_what_it_was_asked_to_leave_out(lm, numerals, tmp_pat
 def translator(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("translator")
     options = [*TEAFORN, "--max-update", "1", "--disable-validation"]
-    train(data, folder, *options, log=folder / "log")
+    train(data, folder, *options)
     return folder / "checkpoint_last.pt"
 
 
@@ -70,20 +68,20 @@ def hypotheses(printed):
 
 def generate(data, checkpoint, *options, **kwargs):
     words = [data, "--user-dir", PLUGIN, "--path", checkpoint, "--cpu", "--beam", "1", *options]
-    return command("generate", *words, **kwargs)
+    return run("fairseq-generate", *words, **kwargs)
 
 
 def test_generation_of_any_task_keeps_every_sentence(data, translator, tmp_path):
-    printed = generate(data, translator, *STOCK, log=tmp_path / "log")
+    printed = generate(data, translator, *STOCK)
     assert sorted(map(int, hypotheses(printed))) == list(range(13))
 
 
 def test_generation_stops_at_sentences_that_are_too_long(data, translator, tmp_path):
-    printed = generate(data, translator, *STOCK, *SHORT, log=tmp_path / "log", fails=True)
+    printed = generate(data, translator, *STOCK, *SHORT, fails=True)
     found = re.match(LIMIT, printed.splitlines()[-1])
     assert found and 0 < int(found[1]) < int(found[2]) == 13, printed
     assert not hypotheses(printed)
-    some = generate(data, translator, *STOCK, *SHORT, SKIP, log=tmp_path / "skip")
+    some = generate(data, translator, *STOCK, *SHORT, SKIP)
     assert len(hypotheses(some)) == 13 - int(found[1])
 
 
@@ -91,7 +89,7 @@ def test_interactive_stops_at_sentences_that_are_too_long(data, translator, tmp_
     (tmp_path / "text").write_text("a b\n" + "a b c d e " * 5 + "\n")
     words = [data, "--user-dir", PLUGIN, "--path", translator, "--cpu", *SHORT]
     words += ["--input", tmp_path / "text", "--buffer-size", "2"]
-    printed = command("interactive", *words, log=tmp_path / "log", fails=True)
+    printed = run("fairseq-interactive", *words, fails=True)
     assert re.match(LIMIT, printed.splitlines()[-1]), printed
 
 
@@ -102,7 +100,7 @@ def test_validation_in_training_stops_at_sentences_that_are_too_long(data, tmp_p
     printed = Training(data, tmp_path / "run", *options, log=tmp_path / "log").finish(fails=True)
     assert re.match(LIMIT, printed.splitlines()[-1]), printed
     assert "num_updates" not in printed
-    train(data, tmp_path / "run", *options, SKIP, log=tmp_path / "skip")
+    train(data, tmp_path / "run", *options, SKIP)
 
 
 def test_validation_of_any_task_keeps_every_sentence(data, translator, tmp_path):
@@ -111,10 +109,9 @@ def test_validation_of_any_task_keeps_every_sentence(data, translator, tmp_path)
         re.search(r"\| valid \|.* \| loss ([\d.]+)", printed)[1]
         for multiple in ("1", "8")
         for printed in [
-            command(
-                *("validate", *words, "--task", "translation"),
+            run(
+                *("fairseq-validate", *words, "--task", "translation"),
                 *("--required-batch-size-multiple", multiple),
-                log=tmp_path / multiple,
             )
         ]
     }
@@ -124,5 +121,5 @@ def test_validation_of_any_task_keeps_every_sentence(data, translator, tmp_path)
 def test_training_batches_stay_fairseqs(data, tmp_path):
     """Of 300 pairs stock fairseq with these options trains on 296 in an epoch."""
     options = [*TEAFORN, *STOCK, "--max-epoch", "1", "--no-save", "--max-tokens", "100000"]
-    log = train(data, tmp_path / "run", *options, log=tmp_path / "log")
+    log = train(data, tmp_path / "run", *options)
     assert sum(float(record["bsz"]) for record in log["train_inner"]) == 296

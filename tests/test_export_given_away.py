@@ -5,9 +5,8 @@ import shutil
 
 import pytest
 import torch
-from commands import TEAFORN, generate
+from commands import TEAFORN, generate, train
 from fairseq.models.transformer import TransformerModel
-from forked import train
 
 from teaforn_fairseq.export.command import main
 from teaforn_fairseq.export.stock_checkpoint import PATHS
@@ -47,7 +46,6 @@ def moved(data, preprocessed, trained, tmp_path_factory):
         *("--finetune-from-model", folder / "first.pt", "--log-file", folder / "log-file"),
         *("--bpe", "sentencepiece", "--sentencepiece-model", folder / "spm.model"),
         *("--tensorboard-logdir", folder / "board"),
-        log=folder / "log",
     )
     export(folder / "run/checkpoint_last.pt", here / "model.pt")
     for name in ("dict.en.txt", "dict.de.txt"):
@@ -87,7 +85,7 @@ def averaged(data, tmp_path_factory):
     options = [*TEAFORN, "--max-update", "3", "--store-ema", "--ema-decay", "0.5"]
     options += ["--disable-validation", "--teaforn-unshared"]
     for name, fp32 in (("plain", []), ("fp32", ["--ema-fp32"])):
-        train(data, folder / name, *options, *fp32, log=folder / f"{name}.log")
+        train(data, folder / name, *options, *fp32)
     return {name: folder / name / "checkpoint_last.pt" for name in ("plain", "fp32")}
 
 

@@ -2,8 +2,7 @@
 (facebookresearch/fairseq issue 599)."""
 
 import pytest
-from commands import NO_DROPOUT, TEAFORN, run
-from forked import Training
+from commands import NO_DROPOUT, TEAFORN, run, train
 
 PAIR = ("w1 w2 w3", "w3 <pad> w2 w1")
 MORE = [("w2 w1", "<pad> w1 w2"), ("w3", "w3 <pad>"), ("w1 w3 w2", "w2 <pad> <pad> w3 w1")]
@@ -32,8 +31,7 @@ def trained(data, task, *options, updates):
     """The log's records of some updates and their validation."""
     name = "-".join(["run", *(option.strip("-") for option in options)])
     common = ["--no-save", *NO_DROPOUT, "--max-update", updates]
-    log = data.parent / f"{name}.log"
-    return Training(data, data.parent / name, *common, *options, log=log, task=task).finish()
+    return train(data, data.parent / name, *common, *options, task=task)
 
 
 @pytest.mark.parametrize("n", ["1", "2"])

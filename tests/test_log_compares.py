@@ -3,9 +3,8 @@
 from contextlib import ExitStack
 
 import pytest
-from commands import TEAFORN
+from commands import TEAFORN, train
 from fairseq.logging import metrics
-from forked import train
 from versions import LOSSES
 
 N3 = ["--teaforn-n", "3"]
@@ -30,7 +29,6 @@ def test_every_line_has_step_1_as_nll_loss_and_no_none(data, tmp_path, options):
     log = train(
         *(data, tmp_path / "run", *TEAFORN, "--report-accuracy", *options),
         *("--max-update", "6", "--no-save"),
-        log=tmp_path / "log",
     )
     lines = [(kind, line) for kind, records in log.items() for line in records]
     assert {kind for kind, _ in lines} == {"train_inner", "train", "valid"}
@@ -82,9 +80,9 @@ def test_with_every_each_update_logs_the_loss_of_all_steps(
 
 def test_a_resumed_run_logs_the_losses_of_one_that_never_stopped(data, tmp_path):
     options = [*TEAFORN, *N3, "--teaforn-every", "3", "--disable-validation", "--max-update"]
-    whole = train(data, tmp_path / "whole", *options, "8", log=tmp_path / "log")["train_inner"]
+    whole = train(data, tmp_path / "whole", *options, "8")["train_inner"]
     # Update 5 is the sixth; steps 2 and 3 ran at update 3.
-    train(data, tmp_path / "cut", *options, "5", log=tmp_path / "log1")
-    rest = train(data, tmp_path / "cut", *options, "8", log=tmp_path / "log2")["train_inner"]
+    train(data, tmp_path / "cut", *options, "5")
+    rest = train(data, tmp_path / "cut", *options, "8")["train_inner"]
     assert [x["loss"] for x in rest] == [x["loss"] for x in whole[5:]] and len(rest) == 3
     assert [x.keys() - {"wall"} for x in rest[1:]] == [x.keys() - {"wall"} for x in whole[6:]]

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 import small_lm
 import torch
-from commands import PLUGIN, TEAFORN
+from commands import PLUGIN, TEAFORN, Training, run, train
 from fairseq.data import TokenBlockDataset
 from fairseq.data.indexed_dataset import MMapIndexedDataset, MMapIndexedDatasetBuilder
-from forked import train
-from forked_commands import command
 from small_lm import binarise, num_tokens
 
 from teaforn_fairseq.fairseq_fixes.numpy_names import MODULES
@@ -43,35 +41,36 @@ def with_second_valid(data, lm_data, tmp_path):
 
 def test_a_language_model_of_single_sentences(lm_data, numerals, tmp_path):
     options = [*SHORT, "--sample-break-mode", "eos"]
-    small_lm.train(lm_data, tmp_path, *options, log=tmp_path / "log")
+    small_lm.train(lm_data, tmp_path, *options)
     words = [lm_data, "--user-dir", PLUGIN, "--path", tmp_path / "checkpoint_last.pt", "--cpu"]
     words += ["--sample-break-mode", "eos", "--tokens-per-sample", "32"]
-    printed = command("eval_lm", *words, log=tmp_path / "eval")
+    printed = run("fairseq-eval-lm", *words)
     assert f"Evaluated {num_tokens(numerals / 'test.de')} tokens" in printed
     words += ["--task", "language_modeling", "--beam", "1", "--prefix-size", "1"]
-    printed = command("generate", *words, log=tmp_path / "generate")
+    printed = run("fairseq-generate", *words)
     assert len(re.findall(r"^H-", printed, flags=re.MULTILINE)) == 13
 
 
 @pytest.mark.parametrize("task", ["translation", "teaforn_translation"])
 def test_several_validation_sets_combined(data, with_second_valid, tmp_path, task):
     options = [*TEAFORN, *SHORT, "--task", task, "--combine-val"]
-    log = train(with_second_valid(data), tmp_path / "run", *options, log=tmp_path / "log")
-    assert len(log["valid"]) == 1
-    assert "loaded 13 examples" in (tmp_path / "log").read_text()
+    folder = with_second_valid(data)
+    training = Training(folder, tmp_path / "run", *options, log=tmp_path / "log")
+    assert len(training.finish()["valid"]) == 1
+    assert "loaded 13 examples" in training.log.read_text()
 
 
 def test_several_validation_sets_of_a_language_model_combined(lm_data, with_second_valid, tmp_path):
     data = with_second_valid(lm_data)
-    log = small_lm.train(data, tmp_path / "run", *SHORT, "--combine-val", log=tmp_path / "log")
+    log = small_lm.train(data, tmp_path / "run", *SHORT, "--combine-val")
     assert len(log["valid"]) == 1
 
 
 def test_buckets(data, tmp_path):
     options = ["--num-batch-buckets", "3"]
-    train(data, tmp_path, *TEAFORN, *SHORT, *options, log=tmp_path / "log")
+    train(data, tmp_path, *TEAFORN, *SHORT, *options)
     words = [data, "--user-dir", PLUGIN, "--path", tmp_path / "checkpoint_last.pt", "--cpu"]
-    printed = command("generate", *words, *options, "--beam", "1", log=tmp_path / "generate")
+    printed = run("fairseq-generate", *words, *options, "--beam", "1")
     assert len(re.findall(r"^H-", printed, flags=re.MULTILINE)) == 13
 
 

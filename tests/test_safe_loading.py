@@ -6,9 +6,8 @@ import warnings
 
 import pytest
 import torch
-from commands import PLUGIN, TEAFORN, TWIN, run
+from commands import PLUGIN, TEAFORN, TWIN, Training, run
 from fairseq import checkpoint_utils
-from forked import Training
 from report import training
 from unsafe import Program, torch_before_2_6
 

@@ -1,15 +1,11 @@
 """A text in a checkpoint's configuration is never run: not by any command, model or criterion."""
 
-import importlib
-import os
 import re
-import sys
 from argparse import Namespace
 
 import pytest
-from commands import PLUGIN, TEAFORN, TWIN, run
+from commands import PLUGIN, TEAFORN, TWIN, Training, run
 from fairseq import checkpoint_utils
-from forked import CONTEXT, Training
 
 from teaforn_fairseq.export.command import main as export
 
@@ -136,33 +132,15 @@ def test_training_refuses_it(data, hostile, tmp_path, option):
     assert "num_updates" not in printed
 
 
-def printed_by(command, *words, log):
-    """A failing command of fairseq's in a fork that has imported it."""
-    words = [str(word) for word in words]
-    process = CONTEXT.Process(target=_command, args=(command, words, str(log)))
-    process.start()
-    process.join(240)
-    assert process.exitcode not in (0, None)
-    return log.read_text()
-
-
-def _command(command, words, log):
-    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for stream in (1, 2):
-        os.dup2(out, stream)
-    sys.argv = [command, *words]
-    importlib.import_module(f"fairseq_cli.{command}").cli_main()
-
-
-@pytest.mark.parametrize("command", ["eval_lm", "validate", "interactive"])
+@pytest.mark.parametrize("command", ["fairseq-eval-lm", "fairseq-validate", "fairseq-interactive"])
 def test_other_commands_refuse_it(data, hostile, tmp_path, command):
     option = "model.adaptive_softmax_cutoff"
     path = hostile(option)
     (tmp_path / "dict.txt").write_text("a 1\n")
-    folder = tmp_path if command == "eval_lm" else data
+    folder = tmp_path if command == "fairseq-eval-lm" else data
     words = [folder, "--user-dir", PLUGIN, "--path", path, "--cpu", "--max-tokens", "800"]
-    words += ["--task", "translation"] if command == "validate" else []
-    printed = printed_by(command, *words, log=tmp_path / "log")
+    words += ["--task", "translation"] if command == "fairseq-validate" else []
+    printed = run(command, *words, fails=True)
     assert printed.splitlines()[-1].startswith(f"ValueError: {refusal(path, option)}")
 
 
@@ -173,9 +151,9 @@ def test_what_is_typed_is_read_as_a_literal_before_a_model_is_built(data, tmp_pa
     assert "num. shared model params" not in printed
 
 
-def test_what_argparse_reads_is_refused_beside_its_flag(data, tmp_path, mark):
+def test_what_argparse_reads_is_refused_beside_its_flag(data, mark):
     words = [data, "--user-dir", PLUGIN, "--arch", "teaforn_lightconv", "--encoder-glu"]
-    printed = printed_by("train", *words, program(mark), log=tmp_path / "log")
+    printed = run("fairseq-train", *words, program(mark), fails=True)
     assert f"error: argument --encoder-glu: option: {RULE}" in printed
 
 

@@ -17,11 +17,6 @@ TWINS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def float64_throughout():
-    """In place of conftest.py's: TorchScript compiles fairseq's own softmax only."""
-
-
 @pytest.fixture(params=TWINS)
 def twin(request, build):
     arch, options = TWINS[request.param]

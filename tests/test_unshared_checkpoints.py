@@ -4,8 +4,7 @@ import logging
 
 import pytest
 import torch
-from commands import NO_DROPOUT, TEAFORN, TRANSLATION, TWIN, log_records
-from forked import Training, train
+from commands import NO_DROPOUT, TEAFORN, TRANSLATION, TWIN, Training, log_records, train
 
 ONCE = [*NO_DROPOUT, "--max-update", "1", "--disable-validation"]
 FRESH = ["--reset-optimizer", "--reset-dataloader", "--reset-meters", "--reset-lr-scheduler"]
@@ -17,7 +16,7 @@ def kinds(data, trained, tmp_path_factory):
     """Checkpoints of shared and of unshared layers; the latter starts as the former's copy."""
     shared, folder = trained[0] / "checkpoint_last.pt", tmp_path_factory.mktemp("unshared")
     options = [*TEAFORN, *ONCE, "--teaforn-unshared", "--finetune-from-model", shared]
-    train(data, folder, *options, log=folder / "log")
+    train(data, folder, *options)
     return {"shared": shared, "unshared": folder / "checkpoint_last.pt"}
 
 

@@ -4,8 +4,7 @@ import re
 import shutil
 
 import pytest
-from commands import CHECKOUT, PLUGIN, ROOT, TEAFORN, TRANSLATION, TWIN, run
-from forked import Training
+from commands import CHECKOUT, PLUGIN, ROOT, TEAFORN, TRANSLATION, TWIN, Training, run
 
 import teaforn_fairseq
 

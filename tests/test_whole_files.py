@@ -5,9 +5,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from commands import TEAFORN
+from commands import TEAFORN, train
 from fairseq import checkpoint_utils
-from forked import train
 
 from teaforn_fairseq.export.command import main as export
 from teaforn_fairseq.fairseq_fixes.exact_resume import WholeFiles
@@ -129,7 +128,7 @@ def test_training_saves_through_links(data, tmp_path):
     names = ["checkpoint_best.pt", "checkpoint_last.pt"]  # the first is renamed, the other copied
     for name in names:
         (save_dir / name).symlink_to(far / name)
-    train(data, save_dir, *TEAFORN, "--max-update", "1", log=tmp_path / "log")
+    train(data, save_dir, *TEAFORN, "--max-update", "1")
     for name in names:
         assert (save_dir / name).is_symlink() and kind(far / name) == "a file"
         state = checkpoint_utils.load_checkpoint_to_cpu(str(save_dir / name))
