@@ -1,13 +1,7 @@
 """Sampled positions and occasional steps estimate the full gradient without bias."""
 
-import re
-
-import pytest
 import torch
 from comparing import assert_same, loss_and_gradients
-
-from teaforn_fairseq.criterions.options import DEFAULTS
-from teaforn_fairseq.unroll.plan import make_plan
 
 
 def test_the_mean_over_all_draws_of_positions_is_the_full_gradient(
@@ -57,32 +51,3 @@ def test_every_third_update_three_times_as_heavy_has_the_same_mean(build, batch,
     assert widths == [[7, 7, 7], [7, 0, 0], [7, 0, 0]]
     model.eval()
     assert criterion(model, sample)[2]["ntokens_3"] == 7
-
-
-REFUSED = {
-    "none": (
-        {"sample_positions": 0.0},
-        "--teaforn-sample-positions: must be above 0 and at most 1; received 0.0.",
-    ),
-    "too many": (
-        {"sample_positions": 1.5},
-        "--teaforn-sample-positions: must be above 0 and at most 1; received 1.5.",
-    ),
-    "not a number": (
-        {"sample_positions": float("nan")},
-        "--teaforn-sample-positions: must be above 0 and at most 1; received nan.",
-    ),
-    "never": ({"every": 0}, "--teaforn-every: must be at least 1; received 0."),
-    "nothing between": (
-        {"every": 2, "weights": "0,1"},
-        "--teaforn-every: the updates between need"
-        " the loss of step 1, so its weight must be above 0; received 2 with"
-        " --teaforn-weights 0,1. Leave it out.",
-    ),
-}
-
-
-@pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
-def test_bad_options_are_refused_with_flag_rule_and_value(options, message):
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        make_plan({**DEFAULTS, **options})

@@ -100,40 +100,6 @@ def test_a_scheduled_criterion_follows_the_models_updates(build, batch, teaforn)
     assert "nll_loss_3" not in reduced([logs[5]])  # not computed, so not shown
 
 
-WHOLE = "the number of unroll steps must be a whole number of at least 1"
-NUMBERS = "must be comma-separated numbers, as in 1,0.5"
-FINITE = "must be finite, not negative and not all zero"
-REFUSED = {
-    ("0", "0.5", None): f"--teaforn-n: {WHOLE}; received 0. Use 1 for teacher forcing, 2 or more"
-    " for TeaForN.",
-    ("1.5", "0.5", None): f"--teaforn-n: {WHOLE}; received 1.5. Use 1 for teacher forcing, 2 or"
-    " more for TeaForN.",
-    ("inf", "0.5", None): f"--teaforn-n: {WHOLE}; received inf. Use 1 for teacher forcing, 2 or"
-    " more for TeaForN.",
-    ("2", "1.5", None): "--teaforn-discount: must lie between 0 and 1; received 1.5.",
-    ("2", "-0.1", None): "--teaforn-discount: must lie between 0 and 1; received -0.1.",
-    ("2", "nan", None): "--teaforn-discount: must lie between 0 and 1; received nan.",
-    ("2", "0.5", "1,0.5,0.25"): "--teaforn-weights: needs one weight for each of the --teaforn-n 2"
-    " steps; received 3: '1,0.5,0.25'.",
-    ("1@0,2@9", "0.5", "1,1"): "--teaforn-weights: needs one number of steps throughout; received"
-    " --teaforn-n 1@0,2@9 with --teaforn-weights 1,1. Use --teaforn-discount with a schedule.",
-    **{
-        ("2", "0.5", text): f"--teaforn-weights: {FINITE}; received {text!r}."
-        for text in ("1,-1", "0,0", "nan,1", "inf,1")
-    },
-    **{
-        ("2", "0.5", text): f"--teaforn-weights: {NUMBERS}; received {text!r}."
-        for text in ("1,x", "", "1;2")
-    },
-}
-
-
-@pytest.mark.parametrize(("options", "message"), REFUSED.items(), ids=str)
-def test_bad_weights_are_refused_with_flag_rule_and_value(options, message):
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        plan(*options)
-
-
 CHANGES = {
     "teaforn_n": {"n": "3"},
     "teaforn_preset": {"teaforn_preset": "student-forcing", "n": None},

@@ -12,6 +12,8 @@ from teaforn_fairseq.feedbacks.hidden import Hidden
 from teaforn_fairseq.packed.packing import Packing
 from teaforn_fairseq.unroll.steps import Start, UnrollSettings, unroll
 
+pytestmark = pytest.mark.usefixtures("wide_softmax")
+
 
 def states(model, net_input, num_steps):
     """h_t^(i) as (N, B, T, C), zero at padding."""

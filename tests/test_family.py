@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import re
 from argparse import ArgumentParser
 
 import pytest
@@ -18,6 +17,7 @@ from teaforn_fairseq.unroll.plan import make_plan
 from teaforn_fairseq.unroll.presets import PRESETS
 
 
+@pytest.mark.usefixtures("wide_softmax")
 @pytest.mark.parametrize(
     "options",
     [
@@ -39,6 +39,7 @@ def test_free_running_equals_the_last_step_of_n_l(build, batch, teaforn, options
     assert full(model, sample)[2]["nll_loss"] == full(model, sample)[2]["nll_loss_1"]
 
 
+@pytest.mark.usefixtures("wide_softmax")
 def test_free_running_equals_decoding_slot_by_slot(build, batch, teaforn):
     model, sample = build(), batch((5, 2))
 
@@ -62,6 +63,7 @@ def test_free_running_runs_each_slot_once(build, batch, teaforn):
     assert widths == [1] * 6
 
 
+@pytest.mark.usefixtures("wide_softmax")
 def test_free_running_with_mix_0_is_teacher_forcing(build, batch, teaforn, stock_criterion):
     model, sample = build(), batch()
     actual = loss_and_gradients(model, lambda: teaforn("full", teaforn_mix="0")(model, sample)[0])
@@ -80,6 +82,7 @@ def test_free_running_takes_targets_padded_on_either_side(build, batch, teaforn)
     assert_same(actual, loss_and_gradients(model, lambda: criterion(model, right)[0]))
 
 
+@pytest.mark.usefixtures("wide_softmax")
 def test_scheduled_sampling_by_preset_is_two_passes_over_the_stock_decoder(build, batch, teaforn):
     model, sample = build(), batch((7,))
     criterion = teaforn(None, teaforn_preset="scheduled-sampling", teaforn_mix="linear:10")
@@ -165,35 +168,3 @@ def test_what_the_log_prints_can_be_given_by_hand_and_means_the_same(options):
         assert weights == expected_weights
         # One step hands nothing on, so what a preset would feed back is not printed.
         assert settings == expected or options["n"] == "1"
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *[("discount", "0.9"), ("weights", "1"), ("labels", "shifted")],
-        *[("recompute", True), ("sample_positions", 0.5), ("every", 2)],
-    ],
-)
-def test_free_running_refuses_what_it_would_ignore(name, value):
-    message = (
-        f"--teaforn-{name.replace('_', '-')}: does nothing with --teaforn-n full, which has one"
-        f" pass and aligned labels; received {value}. Leave it out."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        chosen(**{"n": "full", name: value})
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *[("feedback", "topk"), ("mix", "0.5"), ("detach", True)],
-        *[("recompute", True), ("sample_positions", 0.5), ("every", 2)],
-    ],
-)
-def test_one_step_refuses_what_it_would_ignore(name, value):
-    message = (
-        f"--teaforn-{name.replace('_', '-')}: does nothing with --teaforn-n 1, which hands nothing"
-        f" on; received {value}. Leave it out, or raise --teaforn-n."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        chosen(**{"n": "1", name: value})

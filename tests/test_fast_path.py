@@ -67,6 +67,7 @@ def test_usual_options_are_accelerated(build):
         assert why_stock(model.decoder.layers) is why_stock(model.encoder.layers) is None
 
 
+@pytest.mark.usefixtures("wide_softmax")
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("left_pad_target", [False, True])
 @pytest.mark.parametrize("lengths", [((1, 1), (9, 2)), ((1, 6, 3), (1, 2, 12)), ((4,), (1,))])

@@ -53,6 +53,7 @@ def test_training_runs_no_step_behind_the_last_that_weighs(
     assert keys == {tuple(log)}
 
 
+@pytest.mark.usefixtures("wide_softmax")
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize(
     ("kept", "all_steps"), [("1", "1,0,0"), ("0.5,1", "0.5,1,0"), ("2", "2,0")]
@@ -70,6 +71,7 @@ def test_what_is_left_out_changes_no_gradient(build, batch, teaforn, loss, kept,
     assert_same(result(all_steps), result(all_steps.replace(",0", ",1e-13")))
 
 
+@pytest.mark.usefixtures("wide_softmax")
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_single_steps_weight_counts_whatever_the_loss(build, batch, teaforn, loss):
     model, sample = build(), batch()

@@ -14,6 +14,7 @@ from fairseq.data.monolingual_dataset import collate as collate_streams
 from reference import label_loss, swapped
 from versions import LOSSES
 
+pytestmark = pytest.mark.usefixtures("wide_softmax")
 PAD, EOS = 1, 2
 TARGETS = {  # of 5 to 12 words
     "first": [[PAD, 5, 6, EOS]],

@@ -6,6 +6,7 @@ import torch
 from comparing import assert_same, loss_and_gradients
 from versions import LOSSES
 
+pytestmark = pytest.mark.usefixtures("wide_softmax")
 DECODERS = {
     "post-norm": {},
     "pre-norm": {"encoder_normalize_before": True, "decoder_normalize_before": True},

@@ -127,57 +127,12 @@ def timeless(record):
     return {key: value for key, value in record.items() if key.split("_", 1)[-1] not in TIMES}
 
 
-BEAMS = r"ValueError: --eval-bleu-beams: must be different whole numbers.* received "
-BAD = {
-    "metric of no beam": (
-        ["--eval-bleu-beams", "1", *BEST],
-        "ValueError: --best-checkpoint-metric: .* received bleu_beam4 with --eval-bleu-beams 1",
-    ),
-    "lowest BLEU": (
-        ["--eval-bleu-beams", "4", *BEST[:2]],
-        "ValueError: --best-checkpoint-metric: .* received bleu_beam4 without it",
-    ),
-    "no beams": (
-        ["--eval-bleu-references", "valid.de"],
-        "ValueError: --eval-bleu-references: .* received valid.de without it",
-    ),
-    "two sets": (
-        ["--eval-bleu-beams", "4", "--eval-bleu-references", "a", "--valid-subset", "valid,test"],
-        "ValueError: --eval-bleu-references: .* received --valid-subset valid,test",
-    ),
-    "no file": (
-        ["--eval-bleu-beams", "4", "--eval-bleu-references", "missing"],
-        "ValueError: --eval-bleu-references: must be a text file; received missing",
-    ),
-    "too few": (
-        ["--eval-bleu-beams", "4", "--eval-bleu-references", ROOT / "LICENSE"],
-        "ValueError: --eval-bleu-references: .* each sentence of the validation set, 20; received",
-    ),
-    "no JSON": (
-        ["--eval-bleu-beams", "4", "--eval-bleu-args", "lenpen"],
-        "ValueError: --eval-bleu-args: must be a JSON object.* received lenpen",
-    ),
-    "beams": (["--eval-bleu-beams", "4,x"], BEAMS + "'4,x'"),
-    "empty": (["--eval-bleu-beams", ""], BEAMS + "''"),
-}
-
-
-@pytest.mark.parametrize(("options", "message"), BAD.values(), ids=BAD)
-def test_bad_input_ends_in_one_message_before_any_update(data, tmp_path, options, message):
-    out = run(
-        *("fairseq-train", data, "--user-dir", PLUGIN, "--save-dir", tmp_path / "run", "--cpu"),
-        *("--arch", "teaforn_transformer_tiny", "--max-tokens", "800", "--optimizer", "adam"),
-        *(*TASK, *TEAFORN, "--max-update", "1", *options),
-        fails=True,
-    )
-    assert re.search(message, out), out
-    assert "num_updates" not in out
-    assert not any((tmp_path / "run").glob("*"))
+BEAMS = r"--eval-bleu-beams: must be different whole numbers.* received "
 
 
 @pytest.mark.parametrize("text", ["", " ", "x", "1.5", "1,", "0", "4,-1", "4,4", "1;4"])
 def test_beams_that_are_no_beams(text):
-    with pytest.raises(ValueError, match=f"^{BEAMS[12:]}{re.escape(repr(text))}\\.$"):
+    with pytest.raises(ValueError, match=f"^{BEAMS}{re.escape(repr(text))}\\.$"):
         parse_beams(text)
 
 
