@@ -23,6 +23,9 @@ CHECKOUT = {"PYTHONPATH": str(ROOT)}
 TEAFORN = ["--criterion", "teaforn_cross_entropy", "--label-smoothing", "0.1"]
 # Stock and ours draw other random numbers; without any they log the same.
 NO_DROPOUT = ["--dropout", "0", "--attention-dropout", "0"]
+ONCE = [*NO_DROPOUT, "--max-update", "1", "--no-save", "--disable-validation"]
+STOCK = ["--arch", "transformer_tiny", "--criterion", "label_smoothed_cross_entropy"]
+FRESH = ["--reset-optimizer", "--reset-dataloader", "--reset-meters", "--reset-lr-scheduler"]
 
 
 def run(*command, cwd=None, stdin=None, env=None, fails=False, process=False):
@@ -91,6 +94,11 @@ def log_records(out):
         if brace and kind in ("train_inner", "train", "valid"):
             records.setdefault(kind, []).append(json.loads(brace + record))
     return records
+
+
+def first_loss(records):
+    """The first update's loss of step 1, before anything is learned."""
+    return records["train_inner"][0]["nll_loss"]
 
 
 def values(records):

@@ -32,7 +32,7 @@ SMALL = {
     "decoder_ffn_embed_dim": 16,
     "encoder_attention_heads": 2,
     "decoder_attention_heads": 2,
-    "dropout": 0.0,
+    **dict.fromkeys(("dropout", "attention_dropout", "activation_dropout", "input_dropout"), 0.0),
     "max_source_positions": 64,
     "max_target_positions": 64,
 }
@@ -113,6 +113,21 @@ def data(preprocessed):
 
 
 @pytest.fixture(scope="session")
+def stream(numerals, made_once):
+    """A data folder for language modelling: the German side alone, as words."""
+
+    def make(folder):
+        texts = [
+            part
+            for split in ("train", "valid", "test")
+            for part in (f"--{split}pref", numerals / f"{split}.de")
+        ]
+        run("fairseq-preprocess", "--only-source", *texts, "--destdir", folder)
+
+    return made_once("stream", make)[0]
+
+
+@pytest.fixture(scope="session")
 def archives(numerals, made_once):
     """All archives of all recipes in one folder."""
     corpus = {
@@ -160,6 +175,12 @@ def trained(data, made_once):
     """A TeaForN run of twelve updates over several epochs, never stopped: its folder and log."""
     options = [*TEAFORN, "--teaforn-n", "3", "--max-update", "12"]
     return made_once("trained", lambda folder: train(data, folder, *options))
+
+
+@pytest.fixture(scope="session")
+def last(trained):
+    """The checkpoint that it ended with."""
+    return trained[0] / "checkpoint_last.pt"
 
 
 @pytest.fixture(scope="session")

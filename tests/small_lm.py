@@ -1,7 +1,7 @@
-"""A language model of a few parameters, its data and its training."""
+"""A language model of a few parameters and its training."""
 
 import commands
-from commands import TEAFORN, run
+from commands import TEAFORN
 
 SAMPLE = 32
 LM = [
@@ -11,17 +11,6 @@ LM = [
     *("--decoder-embed-dim", "16", "--decoder-input-dim", "16", "--decoder-output-dim", "16"),
     *TEAFORN,
 ]
-
-
-def binarise(raw, folder):
-    """Words of the German side of ``raw`` in ``folder``/lm; returns it."""
-    texts = [
-        part
-        for split in ("train", "valid", "test")
-        for part in (f"--{split}pref", raw / f"{split}.de")
-    ]
-    run("fairseq-preprocess", "--only-source", *texts, "--destdir", folder / "lm")
-    return folder / "lm"
 
 
 def num_tokens(text):

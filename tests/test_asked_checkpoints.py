@@ -20,9 +20,9 @@ MISSING = {
 
 
 @pytest.fixture(scope="module")
-def last(data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("asked")
-    train(data, folder, *SHORT, "2")
+def second(data, made_once):
+    """A checkpoint after two updates."""
+    folder, _ = made_once("second", lambda folder: train(data, folder, *SHORT, "2"))
     return folder / "checkpoint_last.pt"
 
 
@@ -56,17 +56,19 @@ def updates(log):
     return [record["num_updates"] for record in log["train_inner"]]
 
 
-def test_what_is_there_is_loaded(data, last, tmp_path):
-    log = train(data, tmp_path / "a", *SHORT, "4", "--restore-file", last)
+def test_what_is_there_is_loaded(data, second, tmp_path):
+    log = train(data, tmp_path / "a", *SHORT, "4", "--restore-file", second)
     assert updates(log) == ["3", "4"]
-    options = [*SHORT, "2", "--finetune-from-model", last]
+    options = [*SHORT, "2", "--finetune-from-model", second]
     log = Training(data, tmp_path / "b", *options, log=tmp_path / "finetune").finish()
     assert updates(log) == ["1", "2"]
-    assert f"Loaded checkpoint {last}" in (tmp_path / "finetune").read_text()
+    assert f"Loaded checkpoint {second}" in (tmp_path / "finetune").read_text()
 
 
-def test_a_first_run_starts_and_a_resumed_one_needs_its_own_checkpoint_alone(data, last, tmp_path):
-    model = shutil.copy(last, tmp_path / "model.pt")
+def test_a_first_run_starts_and_a_resumed_one_needs_its_own_checkpoint_alone(
+    data, second, tmp_path
+):
+    model = shutil.copy(second, tmp_path / "model.pt")
     run, finetune = tmp_path / "run", ["--finetune-from-model", model]
     train(data, run, *SHORT, "1", *finetune)
     model.unlink()

@@ -7,17 +7,26 @@ from pathlib import Path
 import fairseq
 import pytest
 import torch
-from commands import NO_DROPOUT, PLUGIN, ROOT, TEAFORN, generate, run, train, values
+from commands import (
+    FRESH,
+    ONCE,
+    PLUGIN,
+    ROOT,
+    STOCK,
+    TEAFORN,
+    first_loss,
+    generate,
+    run,
+    train,
+    values,
+)
 from fairseq.models import ARCH_MODEL_REGISTRY
-
-STOCK = ["--arch", "transformer_tiny", "--criterion", "label_smoothed_cross_entropy"]
-FRESH = ["--reset-optimizer", "--reset-dataloader", "--reset-meters", "--reset-lr-scheduler"]
 
 
 @pytest.fixture(scope="session")
-def stock_checkpoint(data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("stock")
-    train(data, folder, *STOCK, "--max-update", "6")
+def stock_checkpoint(data, made_once):
+    options = [*STOCK, "--max-update", "6"]
+    folder, _ = made_once("stock", lambda folder: train(data, folder, *options))
     return folder / "checkpoint_last.pt"
 
 
@@ -128,17 +137,10 @@ def as_stock_checkpoint(path, out):
     return out
 
 
-ONCE = [*NO_DROPOUT, "--max-update", "1", "--no-save", "--disable-validation"]
-
-
 @pytest.fixture(scope="module")
-def untrained(data, tmp_path_factory):
+def untrained(data, made_once):
     """The first loss of a model that loaded nothing."""
-    return first_loss(train(data, tmp_path_factory.mktemp("untrained"), *STOCK, *ONCE))
-
-
-def first_loss(log):
-    return log["train_inner"][0]["nll_loss"]
+    return first_loss(made_once("untrained", lambda x: train(data, x, *STOCK, *ONCE))[1])
 
 
 @pytest.mark.parametrize("option", ["--finetune-from-model", "--restore-file"])
@@ -164,6 +166,13 @@ def test_a_twin_trains_with_the_stock_criterion(data, tmp_path):
         for arch in ("transformer_tiny", "teaforn_transformer_tiny")
     )
     assert [r["loss"] for r in twin["train_inner"]] == [r["loss"] for r in stock["train_inner"]]
+
+
+def test_buckets_change_no_loss(data, tmp_path):
+    options = [*ONCE, "--num-batch-buckets", "3"]  # which pads every batch further
+    stock = train(data, tmp_path / "a", *STOCK, *options)
+    twin = train(data, tmp_path / "b", *TEAFORN, *options)
+    assert first_loss(twin) == twin["train_inner"][0]["nll_loss_1"] == first_loss(stock)
 
 
 def test_safe_loader_takes_fairseqs_options_and_nothing_more(tmp_path):

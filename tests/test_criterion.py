@@ -9,6 +9,7 @@ import torch
 from comparing import reduced
 
 from teaforn_fairseq.criterions.options import DEFAULTS, TeaForNCrossEntropyCriterionConfig
+from teaforn_fairseq.loss.steps_loss import LossSettings
 from teaforn_fairseq.unroll.plan import make_plan
 
 
@@ -133,6 +134,15 @@ def test_every_flag_changes_the_gradient(build, batch, teaforn):
     for flag, options in CHANGES.items():
         without = {key: value for key, value in options.items() if key not in (flag, "n")}
         assert not torch.allclose(gradient(**options), gradient(**without)), flag
+
+
+@pytest.mark.parametrize("missing", ["target", "loss_settings"])
+def test_an_unroll_without_labels_or_a_loss_is_refused(build, batch, missing):
+    sample, (settings, weights) = batch(), plan("2").at(0)
+    given = {"target": sample["target"], "loss_settings": LossSettings(weights)}
+    del given[missing]
+    with pytest.raises(ValueError, match="^unroll_settings: must come with target and loss_set"):
+        build()(**sample["net_input"], unroll_settings=settings, **given)
 
 
 def test_a_stock_architecture_is_refused_and_its_twin_named(build, batch, teaforn):

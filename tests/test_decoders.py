@@ -13,7 +13,6 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_INV_REGISTRY, ARCH_M
 FAMILIES = ("transformer", "bart", "transformer_lm", "lightconv")
 ARCHS = [arch for family in FAMILIES for arch in ARCH_MODEL_INV_REGISTRY[family]]
 ADAPTIVE = ["transformer_lm_wiki103", "transformer_lm_baevski_wiki103"]
-OFF = dict.fromkeys(("attention_dropout", "activation_dropout", "input_dropout"), 0.0)
 OPTIONS = {
     "transformer": {},
     "bart": {"task": "translation"},
@@ -50,7 +49,7 @@ def family_of(arch):
 def small(build):
     """small(arch, prefix, option=value, ...): a small model of the architecture or its twin."""
     return lambda arch, prefix="teaforn_", **options: build(
-        f"{prefix}{arch}", **{**OFF, **OPTIONS[family_of(arch)], **options}
+        f"{prefix}{arch}", **{**OPTIONS[family_of(arch)], **options}
     )
 
 

@@ -4,7 +4,19 @@ import re
 from dataclasses import dataclass
 
 import pytest
-from commands import NO_DROPOUT, PLUGIN, TEAFORN, TRANSLATION, export, generate, refusal, run, train
+from commands import (
+    FRESH,
+    ONCE,
+    PLUGIN,
+    TEAFORN,
+    TRANSLATION,
+    export,
+    first_loss,
+    generate,
+    refusal,
+    run,
+    train,
+)
 
 from teaforn_fairseq.decoders.base import UNSHARED_PREFIX
 from teaforn_fairseq.models.twins import PREFIX
@@ -20,8 +32,6 @@ KERNELS = [
     *("--decoder-layers", "2", "--decoder-kernel-size-list", "[3,3]"),
 ]
 STOCK = ["--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1"]
-FRESH = ["--reset-optimizer", "--reset-dataloader", "--reset-meters", "--reset-lr-scheduler"]
-ONCE = [*NO_DROPOUT, "--max-update", "1", "--no-save", "--disable-validation"]
 
 
 @dataclass(frozen=True)
@@ -48,15 +58,6 @@ FAMILIES = {
 }
 
 
-@pytest.fixture(scope="session")
-def stream(numerals, tmp_path_factory):
-    """A data folder for language modelling: the German side alone."""
-    folder = tmp_path_factory.mktemp("stream") / "bin"
-    texts = [x for s in ("train", "valid", "test") for x in (f"--{s}pref", numerals / f"{s}.de")]
-    run("fairseq-preprocess", "--only-source", *texts, "--destdir", folder)
-    return folder
-
-
 @pytest.fixture(scope="session", params=FAMILIES)
 def family(request, data, stream):
     """train(folder, twin, ...) for each family, its data folder and the family itself."""
@@ -72,9 +73,10 @@ def family(request, data, stream):
 
 
 @pytest.fixture(scope="session")
-def stock_checkpoint(family, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("stock")
-    family[0](folder, *STOCK, "--max-update", "6", "--disable-validation", twin=False)
+def stock_checkpoint(family, made_once):
+    train_one, _, name = family
+    options = [*STOCK, "--max-update", "6", "--disable-validation"]
+    folder, _ = made_once(f"stock {name}", lambda folder: train_one(folder, *options, twin=False))
     return folder / "checkpoint_last.pt"
 
 
@@ -82,7 +84,8 @@ def decode(name, data, checkpoint, *options):
     """What the family's command makes of the test set."""
     if name != "lm":
         return generate(data, checkpoint, "--beam", "2", *options)
-    out = run("fairseq-eval-lm", data, "--path", checkpoint, "--cpu", *options)
+    length = FAMILIES[name].task[2:]  # what the model takes, or the test set is not evaluated whole
+    out = run("fairseq-eval-lm", data, "--path", checkpoint, "--cpu", *length, *options)
     return re.findall(r"Loss \(base 2\): [\d.]+, Perplexity: [\d.]+", out)
 
 
@@ -114,13 +117,10 @@ def to_stock(state):
 
 
 @pytest.fixture(scope="session")
-def untrained(family, tmp_path_factory):
+def untrained(family, made_once):
     """The first loss of a model that loaded nothing."""
-    return first_loss(family[0](tmp_path_factory.mktemp("untrained"), *TEAFORN, *ONCE))
-
-
-def first_loss(log):
-    return log["train_inner"][0]["nll_loss"]
+    train_one, _, name = family
+    return first_loss(made_once(f"untrained {name}", lambda x: train_one(x, *TEAFORN, *ONCE))[1])
 
 
 @pytest.mark.parametrize("option", ["--finetune-from-model", "--restore-file"])

@@ -5,7 +5,7 @@ import re
 import pytest
 import small_lm
 from commands import PLUGIN, TEAFORN, Training, run, train
-from small_lm import SAMPLE, binarise, num_tokens
+from small_lm import SAMPLE, num_tokens
 
 SKIP = "--skip-invalid-size-inputs-valid-test"
 STOCK = ["--task", "translation", "--required-batch-size-multiple", "8"]  # fairseq's defaults
@@ -14,13 +14,11 @@ LIMIT = r"ValueError: --max-source-positions, --max-target-positions: .* receive
 
 
 @pytest.fixture(scope="module")
-def lm(numerals, tmp_path_factory):
+def lm(stream, made_once):
     """Data and a checkpoint of a language model that takes 32 tokens."""
-    folder = tmp_path_factory.mktemp("lm")
-    data = binarise(numerals, folder)
     options = ["--max-update", "1", "--disable-validation"]
-    small_lm.train(data, folder / "run", *options)
-    return data, folder / "run" / "checkpoint_last.pt"
+    folder, _ = made_once("lm", lambda folder: small_lm.train(stream, folder, *options))
+    return stream, folder / "checkpoint_last.pt"
 
 
 def eval_lm(lm, *options, **kwargs):
@@ -31,7 +29,7 @@ def eval_lm(lm, *options, **kwargs):
 
 @pytest.mark.parametrize("context", [0, 10])
 @pytest.mark.parametrize("subset", ["test", "train"])
-def test_eval_lm_evaluates_every_token(lm, numerals, tmp_path, subset, context):
+def test_eval_lm_evaluates_every_token(lm, numerals, subset, context):
     options = ["--gen-subset", subset, "--context-window", context, "--tokens-per-sample", SAMPLE]
     printed = eval_lm(lm, *options)
     (evaluated,) = re.findall(r"Evaluated ([\d,]+) tokens", printed)
@@ -39,27 +37,19 @@ def test_eval_lm_evaluates_every_token(lm, numerals, tmp_path, subset, context):
 
 
 @pytest.mark.parametrize("options", [[], ["--tokens-per-sample", str(SAMPLE + 1)]])
-def test_eval_lm_stops_where_blocks_are_longer_than_the_model_takes(lm, tmp_path, options):
+def test_eval_lm_stops_where_blocks_are_longer_than_the_model_takes(lm, options):
     printed = eval_lm(lm, *options, "--gen-subset", "train", fails=True)
     message = rf"ValueError: --tokens-per-sample: must be at most {SAMPLE}, .* received \d+ of \d+ "
     assert re.match(message, printed.splitlines()[-1]), printed
     assert "Perplexity" not in printed
 
 
-def test_eval_lm_leaves_out_what_it_was_asked_to_leave_out(lm, numerals, tmp_path):
+def test_eval_lm_leaves_out_what_it_was_asked_to_leave_out(lm, numerals):
     total = num_tokens(numerals / "test.de")
     options = ["--tokens-per-sample", total - 1]  # one block too long, and one of a single token
     printed = eval_lm(lm, *options, SKIP)
     assert "1 samples have invalid sizes and will be skipped" in printed
     assert "Evaluated 1 tokens" in printed
-
-
-@pytest.fixture(scope="module")
-def translator(data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("translator")
-    options = [*TEAFORN, "--max-update", "1", "--disable-validation"]
-    train(data, folder, *options)
-    return folder / "checkpoint_last.pt"
 
 
 def hypotheses(printed):
@@ -71,23 +61,23 @@ def generate(data, checkpoint, *options, **kwargs):
     return run("fairseq-generate", *words, **kwargs)
 
 
-def test_generation_of_any_task_keeps_every_sentence(data, translator, tmp_path):
-    printed = generate(data, translator, *STOCK)
+def test_generation_of_any_task_keeps_every_sentence(data, last):
+    printed = generate(data, last, *STOCK)
     assert sorted(map(int, hypotheses(printed))) == list(range(13))
 
 
-def test_generation_stops_at_sentences_that_are_too_long(data, translator, tmp_path):
-    printed = generate(data, translator, *STOCK, *SHORT, fails=True)
+def test_generation_stops_at_sentences_that_are_too_long(data, last):
+    printed = generate(data, last, *STOCK, *SHORT, fails=True)
     found = re.match(LIMIT, printed.splitlines()[-1])
     assert found and 0 < int(found[1]) < int(found[2]) == 13, printed
     assert not hypotheses(printed)
-    some = generate(data, translator, *STOCK, *SHORT, SKIP)
+    some = generate(data, last, *STOCK, *SHORT, SKIP)
     assert len(hypotheses(some)) == 13 - int(found[1])
 
 
-def test_interactive_stops_at_sentences_that_are_too_long(data, translator, tmp_path):
+def test_interactive_stops_at_sentences_that_are_too_long(data, last, tmp_path):
     (tmp_path / "text").write_text("a b\n" + "a b c d e " * 5 + "\n")
-    words = [data, "--user-dir", PLUGIN, "--path", translator, "--cpu", *SHORT]
+    words = [data, "--user-dir", PLUGIN, "--path", last, "--cpu", *SHORT]
     words += ["--input", tmp_path / "text", "--buffer-size", "2"]
     printed = run("fairseq-interactive", *words, fails=True)
     assert re.match(LIMIT, printed.splitlines()[-1]), printed
@@ -103,8 +93,8 @@ def test_validation_in_training_stops_at_sentences_that_are_too_long(data, tmp_p
     train(data, tmp_path / "run", *options, SKIP)
 
 
-def test_validation_of_any_task_keeps_every_sentence(data, translator, tmp_path):
-    words = [data, "--user-dir", PLUGIN, "--path", translator, "--cpu", "--max-tokens", "800"]
+def test_validation_of_any_task_keeps_every_sentence(data, last):
+    words = [data, "--user-dir", PLUGIN, "--path", last, "--cpu", "--max-tokens", "800"]
     losses = {
         re.search(r"\| valid \|.* \| loss ([\d.]+)", printed)[1]
         for multiple in ("1", "8")

@@ -18,15 +18,9 @@ FAIRSEQ_MAX_LEN = 200  # fairseq-generate's default --max-len-b; CTranslate2's o
 
 
 @pytest.fixture(scope="session")
-def last(trained):
-    return trained[0] / "checkpoint_last.pt"
-
-
-@pytest.fixture(scope="session")
-def converted(last, tmp_path_factory):
-    out = tmp_path_factory.mktemp("converted") / "model"
-    export(last, out, *AS_CTRANSLATE2)
-    return out
+def converted(last, made_once):
+    folder, _ = made_once("converted", lambda x: export(last, x / "model", *AS_CTRANSLATE2))
+    return folder / "model"
 
 
 def tokens(lines, kind):

@@ -79,14 +79,18 @@ def test_a_folder_with_dictionaries_and_subwords_is_all_that_from_pretrained_nee
 
 
 @pytest.fixture(scope="module")
-def averaged(data, tmp_path_factory):
+def averaged(data, made_once):
     """Trainings that kept a moving average, in the model's precision and beside it in fp32."""
-    folder = tmp_path_factory.mktemp("ema")
     options = [*TEAFORN, "--max-update", "3", "--store-ema", "--ema-decay", "0.5"]
     options += ["--disable-validation", "--teaforn-unshared"]
-    for name, fp32 in (("plain", []), ("fp32", ["--ema-fp32"])):
-        train(data, folder / name, *options, *fp32)
-    return {name: folder / name / "checkpoint_last.pt" for name in ("plain", "fp32")}
+    kinds = {"plain": [], "fp32": ["--ema-fp32"]}
+
+    def make(folder):
+        for name, fp32 in kinds.items():
+            train(data, folder / name, *options, *fp32)
+
+    folder, _ = made_once("averaged", make)
+    return {name: folder / name / "checkpoint_last.pt" for name in kinds}
 
 
 def test_the_moving_average_is_taken_when_asked_for(data, averaged, tmp_path, capsys):

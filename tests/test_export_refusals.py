@@ -16,11 +16,6 @@ OPTIONS = "its options must be those of a transformer_tiny that fairseq can buil
 FINITE = "every parameter must be finite; received infinite numbers or NaN in"
 
 
-@pytest.fixture(scope="module")
-def last(trained):
-    return trained[0] / "checkpoint_last.pt"
-
-
 def export(*words):
     main([str(word) for word in words])
 
@@ -152,7 +147,7 @@ BROKEN = {
         "its options must be those of a lightconv that fairseq can build; received options that"
         " end in AssertionError: encoder_kernel_size_list doesn't match encoder_layers. Use a",
     ),
-    "text for a number": (option("encoder_layers", "two"), f"{OPTIONS} options that end in"),
+    "text for a number": (option("encoder_ffn_embed_dim", "two"), f"{OPTIONS} options that end in"),
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 import reference
 import torch
 from comparing import assert_same, loss_and_gradients, replayed
+from fairseq.data import Dictionary
 from torch.utils._python_dispatch import TorchDispatchMode
 from versions import LOSSES, NEEDS_FUSED
 
@@ -187,8 +188,8 @@ def test_dropout_keeps_the_mean(build):
 
 
 @pytest.fixture
-def saved(task):
-    """saved(compute): the sizes of what compute() keeps for the backward pass, in elements."""
+def saved():
+    """saved(model, compute): sizes of what compute() keeps for the backward pass, in elements."""
 
     def measure(model, compute):
         parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
@@ -211,8 +212,6 @@ def saved(task):
 @pytest.fixture
 def many_words(task, monkeypatch):
     """A vocabulary much larger than the model is wide."""
-    from fairseq.data import Dictionary
-
     words = Dictionary()
     for number in range(3000):
         words.add_symbol(f"word{number}")

@@ -24,7 +24,6 @@ TARGETS = {  # of 5 to 12 words
     "two": [[5, PAD, PAD, 6, EOS]],
     "rows": [[PAD, 5, EOS], [5, PAD, 6, 7, EOS], [4, EOS], [6, 7, PAD, PAD, EOS], [8, 9, 4, EOS]],
 }
-OFF = dict.fromkeys(("attention_dropout", "activation_dropout", "input_dropout"), 0.0)
 KERNELS = {"encoder_kernel_size_list": [3, 3], "decoder_kernel_size_list": [2, 2]}
 MODELS = {
     "packed": ("transformer", {"share_all_embeddings": True, "decoder_normalize_before": True}),
@@ -34,13 +33,13 @@ MODELS = {
         "transformer",
         {"cross_self_attention": True, "no_cross_attention": True},
     ),
-    "bart": ("bart_base", OFF),
+    "bart": ("bart_base", {}),
     "lightconv": (
         "lightconv",
-        OFF | KERNELS | {"encoder_conv_type": "lightweight", "decoder_conv_type": "lightweight"}
+        KERNELS | {"encoder_conv_type": "lightweight", "decoder_conv_type": "lightweight"}
         | {"weight_softmax": True, "weight_dropout": 0.0},
     ),
-    "language model": ("transformer_lm", OFF | {"decoder_input_dim": 8, "decoder_output_dim": 8}),
+    "language model": ("transformer_lm", {"decoder_input_dim": 8, "decoder_output_dim": 8}),
 }  # fmt: skip
 FEEDBACKS = {"hidden": None, "topk": reference.topk(3)}
 

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import reference
 import torch
-from commands import TEAFORN, Training, refusal, run, train
+from commands import TEAFORN, Training, refusal, run
 from comparing import assert_same, loss_and_gradients, reduced
 from fairseq import optim
 from fairseq.dataclass.configs import FairseqConfig
@@ -43,16 +43,14 @@ def test_a_number_that_is_not_finite_reaches_fairseqs_check(
     assert not loss.isfinite() and not gradient_norm(model).isfinite()
 
 
-@pytest.fixture(scope="module")
-def infinite(data, tmp_path_factory):
+@pytest.fixture
+def infinite(last, edited):
     """A real checkpoint with one infinite parameter."""
-    folder = tmp_path_factory.mktemp("infinite")
-    options = [*TEAFORN, "--max-update", "1", "--disable-validation"]
-    train(data, folder, *options)
-    state = torch.load(folder / "checkpoint_last.pt", weights_only=True)
-    state["model"]["decoder.layers.0.fc1.weight"][0, 0] = float("inf")
-    torch.save(state, folder / "infinite.pt")
-    return folder / "infinite.pt"
+
+    def change(state):
+        state["model"]["decoder.layers.0.fc1.weight"][0, 0] = float("inf")
+
+    return edited(last, change)
 
 
 @pytest.mark.parametrize(

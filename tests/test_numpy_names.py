@@ -11,20 +11,15 @@ import torch
 from commands import PLUGIN, TEAFORN, Training, run, train
 from fairseq.data import TokenBlockDataset
 from fairseq.data.indexed_dataset import MMapIndexedDataset, MMapIndexedDatasetBuilder
-from small_lm import binarise, num_tokens
+from small_lm import num_tokens
 
 from teaforn_fairseq.fairseq_fixes.numpy_names import MODULES
 
 SHORT = ["--max-update", "2"]
 
 
-@pytest.fixture(scope="module")
-def lm_data(numerals, tmp_path_factory):
-    return binarise(numerals, tmp_path_factory.mktemp("data"))
-
-
 @pytest.fixture
-def with_second_valid(data, lm_data, tmp_path):
+def with_second_valid(tmp_path):
     """copy(folder): data whose ``valid1`` is the test set."""
 
     def copy(folder):
@@ -39,10 +34,10 @@ def with_second_valid(data, lm_data, tmp_path):
     return copy
 
 
-def test_a_language_model_of_single_sentences(lm_data, numerals, tmp_path):
+def test_a_language_model_of_single_sentences(stream, numerals, tmp_path):
     options = [*SHORT, "--sample-break-mode", "eos"]
-    small_lm.train(lm_data, tmp_path, *options)
-    words = [lm_data, "--user-dir", PLUGIN, "--path", tmp_path / "checkpoint_last.pt", "--cpu"]
+    small_lm.train(stream, tmp_path, *options)
+    words = [stream, "--user-dir", PLUGIN, "--path", tmp_path / "checkpoint_last.pt", "--cpu"]
     words += ["--sample-break-mode", "eos", "--tokens-per-sample", "32"]
     printed = run("fairseq-eval-lm", *words)
     assert f"Evaluated {num_tokens(numerals / 'test.de')} tokens" in printed
@@ -60,8 +55,8 @@ def test_several_validation_sets_combined(data, with_second_valid, tmp_path, tas
     assert "loaded 13 examples" in training.log.read_text()
 
 
-def test_several_validation_sets_of_a_language_model_combined(lm_data, with_second_valid, tmp_path):
-    data = with_second_valid(lm_data)
+def test_several_validation_sets_of_a_language_model_combined(stream, with_second_valid, tmp_path):
+    data = with_second_valid(stream)
     log = small_lm.train(data, tmp_path / "run", *SHORT, "--combine-val")
     assert len(log["valid"]) == 1
 

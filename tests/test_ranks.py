@@ -49,18 +49,18 @@ def assert_close_records(records, expected):
 
 
 @pytest.fixture(scope="module")
-def whole(data, tmp_path_factory):
+def whole(data, made_once):
     """What two ranks log that are never stopped."""
-    folder = tmp_path_factory.mktemp("whole")
     options = [*OPTIONS, "--disable-validation", "--no-save", "--max-update", "16"]
-    return values(train_ranks(data, folder, 2, *options, log=folder / "log")["train_inner"])
+    _, log = made_once("ranks", lambda x: train_ranks(data, x, 2, *options, log=x / "log"))
+    return values(log["train_inner"])
 
 
 @pytest.fixture(scope="module")
-def batches(data, tmp_path_factory):
+def batches(data, made_once):
     """How many an epoch has."""
-    once = ["--max-epoch", "1", "--no-save", "--disable-validation"]
-    return len(train(data, tmp_path_factory.mktemp("epoch"), *OPTIONS, *once)["train_inner"])
+    once = [*OPTIONS, "--max-epoch", "1", "--no-save", "--disable-validation"]
+    return len(made_once("epoch", lambda folder: train(data, folder, *once))[1]["train_inner"])
 
 
 @pytest.mark.parametrize("world_size", [2, 4])

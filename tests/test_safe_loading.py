@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import torch
-from commands import PLUGIN, TEAFORN, TWIN, Training, run
+from commands import FRESH, PLUGIN, TEAFORN, TWIN, Training, run
 from fairseq import checkpoint_utils
 from report import training
 from unsafe import Program, torch_before_2_6
@@ -14,7 +14,6 @@ from unsafe import Program, torch_before_2_6
 from teaforn_fairseq.export.command import main as export
 from teaforn_fairseq.fairseq_fixes.safe_loading import read_checkpoint
 
-FRESH = ["--reset-optimizer", "--reset-dataloader", "--reset-meters", "--reset-lr-scheduler"]
 WRITTEN = "must be a checkpoint written by fairseq-train; received a file that PyTorch's safe"
 
 

@@ -19,31 +19,33 @@ TIMES = {"wps", "ups", "wall", "train_wall"}
 
 
 @pytest.fixture(scope="module")
-def scored(data, tmp_path_factory):
+def scored(data, made_once):
     """A run that keeps its best checkpoint by BLEU: its folder and log."""
-    folder = tmp_path_factory.mktemp("scored")
-    return folder, train(data, folder, *LEARN, *BLEU, *BEST, *DROPS)
+    options = [*LEARN, *BLEU, *BEST, *DROPS]
+    return made_once("scored", lambda folder: train(data, folder, *options))
 
 
 @pytest.fixture(scope="module")
-def with_unknown_words(numerals, preprocessed, tmp_path_factory):
+def with_unknown_words(numerals, preprocessed, made_once):
     """The same text, binarised with a dictionary that leaves out many subwords: bin, valid.de.
 
     Every sentence of the validation set ends in three marks that are one unknown word there.
     """
-    folder = tmp_path_factory.mktemp("unknown")
-    marked = (numerals / "valid.de").read_text().replace("\n", " !?!\n")
-    (folder / "valid.de").write_text(marked)
-    for raw in (*numerals.glob("[tv]*.en"), numerals / "train.de", folder / "valid.de"):
-        encode = ("python", ROOT / "scripts/subwords.py", "encode")
-        text = run(*encode, "--model", preprocessed / "spm.model", stdin=raw.read_text())
-        (folder / f"text.{raw.name}").write_text(text)
-    run(
-        *("fairseq-preprocess", "--source-lang", "en", "--target-lang", "de"),
-        *("--joined-dictionary", "--nwordssrc", "80", "--trainpref", folder / "text.train"),
-        *("--validpref", folder / "text.valid", "--destdir", folder / "bin"),
-    )
-    return folder
+
+    def make(folder):
+        marked = (numerals / "valid.de").read_text().replace("\n", " !?!\n")
+        (folder / "valid.de").write_text(marked)
+        for raw in (*numerals.glob("[tv]*.en"), numerals / "train.de", folder / "valid.de"):
+            encode = ("python", ROOT / "scripts/subwords.py", "encode")
+            text = run(*encode, "--model", preprocessed / "spm.model", stdin=raw.read_text())
+            (folder / f"text.{raw.name}").write_text(text)
+        run(
+            *("fairseq-preprocess", "--source-lang", "en", "--target-lang", "de"),
+            *("--joined-dictionary", "--nwordssrc", "80", "--trainpref", folder / "text.train"),
+            *("--validpref", folder / "text.valid", "--destdir", folder / "bin"),
+        )
+
+    return made_once("unknown words", make)[0]
 
 
 def corpus_bleu(data, checkpoint, beam, references):

@@ -4,20 +4,27 @@ import logging
 
 import pytest
 import torch
-from commands import NO_DROPOUT, TEAFORN, TRANSLATION, TWIN, Training, log_records, train
+from commands import (
+    FRESH,
+    NO_DROPOUT,
+    STOCK,
+    TEAFORN,
+    TRANSLATION,
+    TWIN,
+    Training,
+    log_records,
+    train,
+)
 
 ONCE = [*NO_DROPOUT, "--max-update", "1", "--disable-validation"]
-FRESH = ["--reset-optimizer", "--reset-dataloader", "--reset-meters", "--reset-lr-scheduler"]
-STOCK = ["--arch", "transformer_tiny", "--criterion", "label_smoothed_cross_entropy"]
 
 
 @pytest.fixture(scope="module")
-def kinds(data, trained, tmp_path_factory):
+def kinds(data, last, made_once):
     """Checkpoints of shared and of unshared layers; the latter starts as the former's copy."""
-    shared, folder = trained[0] / "checkpoint_last.pt", tmp_path_factory.mktemp("unshared")
-    options = [*TEAFORN, *ONCE, "--teaforn-unshared", "--finetune-from-model", shared]
-    train(data, folder, *options)
-    return {"shared": shared, "unshared": folder / "checkpoint_last.pt"}
+    options = [*TEAFORN, *ONCE, "--teaforn-unshared", "--finetune-from-model", last]
+    folder, _ = made_once("unshared", lambda folder: train(data, folder, *options))
+    return {"shared": last, "unshared": folder / "checkpoint_last.pt"}
 
 
 def finish(data, tmp_path, *options, task=(*TWIN, *TRANSLATION), fails=False):

@@ -13,11 +13,6 @@ from teaforn_fairseq.fairseq_fixes.exact_resume import WholeFiles
 from teaforn_fairseq.files import kind, place_of_file
 
 
-@pytest.fixture(scope="module")
-def last(trained):
-    return trained[0] / "checkpoint_last.pt"
-
-
 def device(path):
     try:
         os.mknod(path, 0o666 | 0o020000, os.makedev(1, 3))  # another /dev/null
