@@ -1,7 +1,8 @@
 """TeaForN (Teacher-Forcing with N-grams, EMNLP 2020) as a fairseq user directory.
 
 Importing the package registers the criterion ``teaforn_cross_entropy``, the ``teaforn_*``
-architectures and the task ``teaforn_translation``, and mends what ``fairseq_fixes`` lists.
+architectures and the task ``teaforn_translation``. It also mends how fairseq reads checkpoints and
+options, resumes, evaluates and uses numpy, in runs of stock models too (``fairseq_fixes``).
 """
 
 __version__ = "0.1.0"

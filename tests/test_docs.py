@@ -70,6 +70,12 @@ def test_the_page_of_flags_has_every_flag_of_the_criterion():
     assert set(described) == flags | of_the_model
 
 
+def test_the_page_of_guarantees_lists_every_change_inside_fairseq():
+    page = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
+    fixes = {x.name for x in (PLUGIN / "fairseq_fixes").glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"`(\w+\.py)`", page)) == fixes
+
+
 def test_the_fast_tests_are_there():
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (names,) = re.findall(r"pytest -q tests/test_\{(.+)\}\.py", page)

@@ -158,8 +158,9 @@ def test_the_tested_set_of_packages_is_all_that_an_installation_needs(clone):
 
 
 def test_the_flags_of_the_page_are_printed_on_the_command_line():
-    (command,) = blocks_with("python -m teaforn_fairseq --help")
+    (command,) = blocks_with("python -m teaforn_fairseq\n")
     out = run("bash", "-euc", command, cwd=ROOT)
+    assert f"\nteaforn_fairseq {version()} " in out
     page = (ROOT / "docs/flags.md").read_text()
     assert set(re.findall(r"^\| `(--teaforn-[\w-]+)", page, re.M)) <= set(out.split())
 
@@ -184,6 +185,6 @@ def test_scripts_named_in_the_pages_exist():
 def test_every_block_is_run_by_a_test_or_is_one_of_the_scripts(block):
     runs = (
         r"fairseq-train|fairseq-hydra-train|teaforn-export|--no-deps|--constraint|scripts/\w+\.sh"
-        r"|scripts/bench_\w+\.py|python -m teaforn_fairseq --help"
+        r"|scripts/bench_\w+\.py|python -m teaforn_fairseq\n"
     )
     assert re.search(runs, block)
