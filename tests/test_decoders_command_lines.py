@@ -19,6 +19,7 @@ KERNELS = [
     *("--encoder-layers", "2", "--encoder-kernel-size-list", "[3,3]"),
     *("--decoder-layers", "2", "--decoder-kernel-size-list", "[3,3]"),
 ]
+BLOCKS = ["--tokens-per-sample", "40"]
 STOCK = ["--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1"]
 FRESH = ["--reset-optimizer", "--reset-dataloader", "--reset-meters", "--reset-lr-scheduler"]
 ONCE = [*NO_DROPOUT, "--max-update", "1", "--no-save", "--disable-validation"]
@@ -43,7 +44,7 @@ FAMILIES = {
     "lm": Family(
         "transformer_lm_gpt",
         WIDTHS[WIDTHS.index("--decoder-layers") :],
-        ["--task", "language_modeling", "--tokens-per-sample", "40"],
+        ["--task", "language_modeling", *BLOCKS],
     ),
 }
 
@@ -82,7 +83,7 @@ def decode(name, data, checkpoint, *options):
     """What the family's command makes of the test set."""
     if name != "lm":
         return generate(data, checkpoint, "--beam", "2", *options)
-    out = run("fairseq-eval-lm", data, "--path", checkpoint, "--cpu", *options)
+    out = run("fairseq-eval-lm", data, "--path", checkpoint, "--cpu", *BLOCKS, *options)
     return re.findall(r"Loss \(base 2\): [\d.]+, Perplexity: [\d.]+", out)
 
 

@@ -12,7 +12,7 @@ from fairseq.models.text_to_speech.vocoder import CodeHiFiGANVocoder
 from fairseq.modules.quantization.pq.em import EM
 from test_safe_loading import Program, torch_before_2_6
 
-from teaforn_fairseq.export.stock_checkpoint import read_twin
+from teaforn_fairseq.export.twin_checkpoint import read_twin
 
 LOADS = {
     "decoder": lambda path: xm_transformer.XMTransformerModel.build_model(
