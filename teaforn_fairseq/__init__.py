@@ -7,14 +7,8 @@ options, resumes, evaluates and uses numpy, in runs of stock models too (``fairs
 
 __version__ = "0.1.0"
 
-from teaforn_fairseq import fairseq_fixes
+from teaforn_fairseq import fairseq_fixes, models  # noqa: F401
 from teaforn_fairseq.criterions import teaforn_cross_entropy  # noqa: F401
-from teaforn_fairseq.models import (  # noqa: F401
-    teaforn_bart,
-    teaforn_lightconv,
-    teaforn_transformer,
-    teaforn_transformer_lm,
-)
 from teaforn_fairseq.tasks import teaforn_translation  # noqa: F401
 
 fairseq_fixes.apply()
