@@ -212,7 +212,9 @@ def task():
     dictionary = Dictionary()
     for word in ["a", "b", "c", "d", "e", "f", "g", "h", "i"]:
         dictionary.add_symbol(word)
-    return TranslationTask(TranslationConfig(), dictionary, dictionary)
+    task = TranslationTask(TranslationConfig(), dictionary, dictionary)
+    task.dictionary = task.output_dictionary = dictionary  # as in language modelling
+    return task
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ KERNELS = [
     *("--encoder-layers", "2", "--encoder-kernel-size-list", "[3,3]"),
     *("--decoder-layers", "2", "--decoder-kernel-size-list", "[3,3]"),
 ]
+BLOCKS = ["--tokens-per-sample", "40"]
 STOCK = ["--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1"]
 
 
@@ -53,7 +54,7 @@ FAMILIES = {
     "lm": Family(
         "transformer_lm_gpt",
         WIDTHS[WIDTHS.index("--decoder-layers") :],
-        ["--task", "language_modeling", "--tokens-per-sample", "40"],
+        ["--task", "language_modeling", *BLOCKS],
     ),
 }
 
@@ -84,8 +85,7 @@ def decode(name, data, checkpoint, *options):
     """What the family's command makes of the test set."""
     if name != "lm":
         return generate(data, checkpoint, "--beam", "2", *options)
-    length = FAMILIES[name].task[2:]  # what the model takes, or the test set is not evaluated whole
-    out = run("fairseq-eval-lm", data, "--path", checkpoint, "--cpu", *length, *options)
+    out = run("fairseq-eval-lm", data, "--path", checkpoint, "--cpu", *BLOCKS, *options)
     return re.findall(r"Loss \(base 2\): [\d.]+, Perplexity: [\d.]+", out)
 
 

@@ -5,8 +5,10 @@ from dataclasses import fields
 
 import pytest
 from commands import PLUGIN, ROOT
+from recipes import common
 
 from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
+from teaforn_fairseq.feedbacks import FEEDBACKS
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
@@ -68,6 +70,23 @@ def test_the_page_of_flags_has_every_flag_of_the_criterion():
     }
     of_the_model = {"teaforn-unshared"}
     assert set(described) == flags | of_the_model
+
+
+def test_the_pages_and_the_recipes_have_every_feedback():
+    for page in ("flags", "method"):
+        text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
+        table = re.search(r"^\| (?:name|feedback) \|.*\n\|.*\n((?:\|.*\n)+)", text, re.MULTILINE)[1]
+        names = {
+            x for line in table.splitlines() for x in re.findall(r"`(\w+)`", line.split("|")[1])
+        }
+        assert names == set(FEEDBACKS), page
+    assert set(common.FEEDBACKS) == set(FEEDBACKS)
+
+
+def test_the_page_of_guarantees_lists_every_change_inside_fairseq():
+    page = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
+    fixes = {x.name for x in (PLUGIN / "fairseq_fixes").glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"`(\w+\.py)`", page)) == fixes
 
 
 def test_the_fast_tests_are_there():

@@ -147,7 +147,7 @@ BROKEN = {
         "its options must be those of a lightconv that fairseq can build; received options that"
         " end in AssertionError: encoder_kernel_size_list doesn't match encoder_layers. Use a",
     ),
-    "text for a number": (option("encoder_ffn_embed_dim", "two"), f"{OPTIONS} options that end in"),
+    "text for a number": (option("encoder_embed_dim", "two"), f"{OPTIONS} options that end in"),
 }
 
 

@@ -1,12 +1,13 @@
 """Every command of the README and of docs/ runs as it stands there."""
 
 import re
+import shlex
 import shutil
 import venv
 from importlib import metadata
 
 import pytest
-from commands import BIN, ROOT, run
+from commands import BIN, CHECKOUT, ROOT, run
 from packaging.requirements import Requirement
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -16,31 +17,37 @@ BLOCKS = [
     for block in re.findall(r"```bash\n(.*?)```", page.read_text(), flags=re.DOTALL)
 ]
 # What the pages train for days on GPUs, small and short; what they say stays as it is.
-SMALL = """
-fairseq-train() {
-    local small=(--decoder-layers 1 --decoder-embed-dim 16 --decoder-ffn-embed-dim 16)
-    small+=(--decoder-attention-heads 2)
-    if [[ $* != *language_modeling* ]]; then
-        small+=(--encoder-layers 1 --encoder-embed-dim 16 --encoder-ffn-embed-dim 16)
-        small+=(--encoder-attention-heads 2)
-    fi
-    command fairseq-train "$@" --cpu --max-update 2 --no-epoch-checkpoints "${small[@]}"
+SHAPE = {"layers": 1, "embed-dim": 16, "ffn-embed-dim": 16, "attention-heads": 2}
+SMALL = {
+    side: [word for name, x in SHAPE.items() for word in (f"--{side}-{name}", str(x))]
+    for side in ("encoder", "decoder")
 }
-fairseq-hydra-train() {
-    command fairseq-hydra-train "$@" common.cpu=true optimization.max_update=2 \\
-        checkpoint.no_epoch_checkpoints=true \\
-        +model.encoder_layers=1 +model.encoder_embed_dim=16 +model.encoder_ffn_embed_dim=16 \\
-        +model.decoder_layers=1 +model.decoder_embed_dim=16 +model.decoder_ffn_embed_dim=16
-}
-fairseq-generate() { command fairseq-generate "$@" --cpu; }
-fairseq-eval-lm() { command fairseq-eval-lm "$@" --cpu; }
-teaforn-export() { python -m teaforn_fairseq.export "$@"; }
-"""
-# In place of the published weights.
-BART = """
-fairseq-train "$1" --arch bart_large --optimizer adam --max-tokens 4096 --save-dir bart.large
-mv bart.large/checkpoint_last.pt bart.large/model.pt
-"""
+SHORT = ["--cpu", "--max-update", "2", "--no-epoch-checkpoints"]
+SHORT_YAML = [
+    *("common.cpu=true", "optimization.max_update=2", "checkpoint.no_epoch_checkpoints=true"),
+    *(
+        f"+model.{side}_{name.replace('-', '_')}={x}"
+        for side in SMALL
+        for name, x in SHAPE.items()
+        if name != "attention-heads"
+    ),
+]
+
+
+def as_run(line):
+    """The words of a command of the pages, a training's with what makes it small."""
+    command, *words = shlex.split(line)
+    if command == "teaforn-export":  # installed or not
+        return ["python", "-m", "teaforn_fairseq.export", *words]
+    small = SMALL["decoder"] if "language_modeling" in words else sum(SMALL.values(), [])
+    more = {
+        "fairseq-preprocess": [],
+        "fairseq-train": [*SHORT, *small],
+        "fairseq-hydra-train": SHORT_YAML,
+        "fairseq-generate": ["--cpu"],
+        "fairseq-eval-lm": ["--cpu"],
+    }
+    return [command, *words, *more[command]]
 
 
 def blocks_with(pattern):
@@ -57,9 +64,12 @@ def test_fairseq_commands_run_one_after_the_other(numerals, preprocessed, tmp_pa
         model = preprocessed / "spm.model"
         encode = ("python", ROOT / "scripts/subwords.py", "encode", "--model", model)
         (tmp_path / "text" / raw.name).write_text(run(*encode, stdin=raw.read_text()))
-    strict = ("bash", "-euo", "pipefail", "-c")
-    run(*strict, SMALL + BART, "bash", preprocessed / "bin", cwd=tmp_path)
-    out = run(*strict, SMALL + "".join(blocks_with("fairseq-|teaforn-export")), cwd=tmp_path)
+    # In place of the published weights.
+    bart = f"fairseq-train {preprocessed / 'bin'} --arch bart_large --optimizer adam"
+    run(*as_run(f"{bart} --max-tokens 4096 --save-dir bart.large"), cwd=tmp_path)
+    (tmp_path / "bart.large/checkpoint_last.pt").rename(tmp_path / "bart.large/model.pt")
+    lines = "".join(blocks_with("fairseq-|teaforn-export")).replace("\\\n", " ").splitlines()
+    out = "".join(run(*as_run(line), cwd=tmp_path, env=CHECKOUT) for line in lines)
     assert "Loaded checkpoint bart.large/model.pt" in out
     assert evaluated_tokens(out) == tokens_of(tmp_path / "text/test.de")
     assert out.count("Generate test with beam=4: BLEU4 =") == 4
@@ -158,8 +168,9 @@ def test_the_tested_set_of_packages_is_all_that_an_installation_needs(clone):
 
 
 def test_the_flags_of_the_page_are_printed_on_the_command_line():
-    (command,) = blocks_with("python -m teaforn_fairseq --help")
+    (command,) = blocks_with("python -m teaforn_fairseq\n")
     out = run("bash", "-euc", command, cwd=ROOT)
+    assert f"\nteaforn_fairseq {version()} " in out
     page = (ROOT / "docs/flags.md").read_text()
     assert set(re.findall(r"^\| `(--teaforn-[\w-]+)", page, re.M)) <= set(out.split())
 
@@ -184,6 +195,6 @@ def test_scripts_named_in_the_pages_exist():
 def test_every_block_is_run_by_a_test_or_is_one_of_the_scripts(block):
     runs = (
         r"fairseq-train|fairseq-hydra-train|teaforn-export|--no-deps|--constraint|scripts/\w+\.sh"
-        r"|scripts/bench_\w+\.py|python -m teaforn_fairseq --help"
+        r"|scripts/bench_\w+\.py|python -m teaforn_fairseq\n"
     )
     assert re.search(runs, block)

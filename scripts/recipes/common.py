@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 PLUGIN = ROOT / "teaforn_fairseq"
 RUNS = ROOT / "runs"
 EVERY = ("--required-batch-size-multiple", "1")  # or fairseq leaves the last sentences out
+# A file each, named as on the command line.
+FEEDBACKS = sorted({x.stem for x in (PLUGIN / "feedbacks").glob("[!_]*.py")} - {"base"})
 LONGEST = 1023  # subwords: fairseq's 1,024 positions less one for the end of sentence
 
 
@@ -51,7 +53,7 @@ SETTINGS = (
             schedule(number(lambda x: 0 <= x <= 1, "from 0 to 1"),
                      "a number from 0 to 1 or a schedule"), "train"),
     Setting("FEEDBACK", "", "as --teaforn-feedback; empty: hidden",
-            choice("hidden", "topk", "gumbel", "sample", "argmax"), "train"),
+            choice(*FEEDBACKS), "train"),
     Setting("GPUS", lambda _: count_gpus(), "of this machine; 0: CPU", whole()),
     Setting("BATCH", "4096", "effective batch: tokens an update, kept when GPUS changes",
             whole(1), "train"),

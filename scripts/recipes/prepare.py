@@ -4,6 +4,7 @@ there is whole; a second run skips it."""
 from pathlib import Path
 
 from recipes import records
+from recipes.common import PLUGIN
 from recipes.download import fetch
 from recipes.facts import clean_options
 from recipes.job import Job
@@ -145,7 +146,8 @@ def _binarise(job: Job, partial: Path) -> None:
     splits = ("--trainpref", text / "train", "--validpref", text / "valid")
     splits += ("--testpref", text / "test", "--destdir", partial / "bin")
     dictionary = ("--srcdict", words, "--tgtdict", words) if job.recipe.bart else ()
+    # The plugin mends positions beyond 2 GiB, which several workers get wrong with numpy 2.
     job.shell.run(
-        *("fairseq-preprocess", *languages, *splits, "--workers", job.s["WORKERS"]),
-        *(dictionary or ("--joined-dictionary",)),
+        *("fairseq-preprocess", "--user-dir", PLUGIN, *languages, *splits),
+        *("--workers", job.s["WORKERS"], *(dictionary or ("--joined-dictionary",))),
     )

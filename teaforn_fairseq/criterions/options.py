@@ -21,6 +21,7 @@ from teaforn_fairseq.unroll.presets import PRESETS
 from teaforn_fairseq.unroll.steps import LABELS
 
 PREFIX = "teaforn_"
+DETACHABLE = [name for name, x in sorted(FEEDBACKS.items()) if x.differentiable]
 FEEDBACK_CHOICES = ChoiceEnum(sorted(FEEDBACKS))
 LABELS_CHOICES = ChoiceEnum(list(LABELS))
 LOSS_CHOICES = ChoiceEnum(list(IMPLEMENTATIONS))
@@ -98,7 +99,7 @@ class TeaForNCrossEntropyCriterionConfig(LabelSmoothedCrossEntropyCriterionConfi
         "feedback gumbel: one word a slot, with the soft sample's gradient", idle_with=("1",)
     )
     teaforn_detach: bool = _switch(
-        "cut the gradient between steps (feedbacks hidden, topk and gumbel)", idle_with=("1",)
+        f"cut the gradient between steps (feedbacks {', '.join(DETACHABLE)})", idle_with=("1",)
     )
     teaforn_labels: Optional[LABELS_CHOICES] = _flag(  # noqa: UP045
         "aligned: every step predicts y_1..y_L; shifted: step i y_i..y_L",

@@ -65,6 +65,7 @@ def _build(options: Any, parameters: dict[str, Tensor]) -> BaseFairseqModel:
             dictionary.add_symbol(str(number))
         dictionaries.append(dictionary)
     task = TranslationTask(TranslationConfig(), *dictionaries)
+    task.dictionary, task.output_dictionary = dictionaries  # as in language modelling
     try:
         with torch.device("meta"):  # no memory, no time
             return build_model(options, task)
