@@ -106,6 +106,18 @@ def states(build):
     return torch.randn(2, 3, 6, dtype=torch.double), vocabulary_of(model)
 
 
+@pytest.mark.parametrize("name", [name for name, x in FEEDBACKS.items() if x.differentiable])
+def test_detach_cuts_every_gradient_from_a_step_to_the_next(name, build):
+    model = build()
+    features = torch.randn(2, 3, 8, dtype=torch.double, requires_grad=True)
+    for detach in (False, True):
+        fed_back = build_feedback(name, {"detach": detach})(features, vocabulary_of(model))
+        kept = fed_back.requires_grad and torch.autograd.grad(
+            fed_back.square().sum(), features, allow_unused=True
+        ) != (None,)
+        assert kept != detach
+
+
 def test_k_of_the_whole_vocabulary_is_the_softmax_expectation(states):
     features, vocabulary = states
     whole = build_feedback("topk", {"topk": len(vocabulary.embedding_rows)})(features, vocabulary)
