@@ -23,6 +23,7 @@ from teaforn_fairseq.fairseq_fixes import (  # noqa: E402
     unshared_layers,
     which_code,
     whole_evaluation,
+    whole_scores,
 )
 
 FIXES = (
@@ -36,6 +37,7 @@ FIXES = (
     numpy_names,
     which_code,
     whole_evaluation,
+    whole_scores,
     full_help,
     slot_counts,
 )
