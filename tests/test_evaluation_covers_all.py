@@ -4,7 +4,7 @@ import re
 
 import pytest
 import small_lm
-from commands import PLUGIN, TEAFORN, Training, run, train
+from commands import PLUGIN, TEAFORN, TRANSLATION, Training, run, train
 from small_lm import SAMPLE, num_tokens
 
 SKIP = "--skip-invalid-size-inputs-valid-test"
@@ -63,6 +63,16 @@ def generate(data, checkpoint, *options, **kwargs):
 
 def test_generation_of_any_task_keeps_every_sentence(data, last):
     printed = generate(data, last, *STOCK)
+    assert sorted(map(int, hypotheses(printed))) == list(range(13))
+
+
+def test_generation_of_a_task_with_batches_of_its_own_keeps_every_sentence(data, tmp_path):
+    task = ["--task", "translation_multi_simple_epoch", "--langs", "en,de"]
+    task += ["--lang-pairs", "en-de", "--decoder-langtok"]
+    once = [*TEAFORN, "--max-update", "1", "--disable-validation"]
+    train(data, tmp_path, *once, task=[*TRANSLATION, *task])
+    here = ["--source-lang", "en", "--target-lang", "de", "--required-batch-size-multiple", "8"]
+    printed = generate(data, tmp_path / "checkpoint_last.pt", *task, *here)
     assert sorted(map(int, hypotheses(printed))) == list(range(13))
 
 

@@ -22,6 +22,7 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.tasks import FairseqTask
 from fairseq.tasks.language_modeling import LanguageModelingTask
 from fairseq.tasks.multilingual_language_modeling import MultilingualLanguageModelingTask
+from fairseq.tasks.translation_multi_simple_epoch import TranslationMultiSimpleEpochTask
 from fairseq.trainer import Trainer
 
 SKIP = "--skip-invalid-size-inputs-valid-test"
@@ -134,7 +135,8 @@ def too_long(sizes: list[Any], num_samples: int, limit: Any) -> str:
 
 def apply() -> None:
     """Where fairseq looks them up when it makes an iterator, and when a command starts."""
-    FairseqTask.get_batch_iterator = all_batches(FairseqTask.get_batch_iterator)
+    for task in (FairseqTask, TranslationMultiSimpleEpochTask):  # all that have one of their own
+        task.get_batch_iterator = all_batches(task.get_batch_iterator)
     FairseqTask.filter_indices_by_size = none_too_long(FairseqTask.filter_indices_by_size)
     Trainer.get_train_iterator = within(_training, Trainer.get_train_iterator)
     for task in (LanguageModelingTask, MultilingualLanguageModelingTask):
