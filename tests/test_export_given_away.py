@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from commands import TEAFORN, generate, train
+from commands import TEAFORN, TRANSLATION, generate, train
 from fairseq.models.transformer import TransformerModel
 
 from teaforn_fairseq.export.command import main
@@ -141,3 +141,25 @@ def test_asking_for_an_average_that_is_not_there_is_refused(trained, averaged, t
             " which has no moving average. Leave --ema out."
         )
     assert not (tmp_path / "out.pt").exists()
+
+
+@pytest.mark.parametrize("kernel", ["dynamic", "lightweight"])
+def test_what_the_memory_held_is_neither_judged_nor_given_away(data, edited, tmp_path, kernel):
+    """fairseq's DynamicConv makes a bias of uninitialised memory, which LightConv never reads."""
+    arch = ["--arch", "teaforn_lightconv", "--encoder-layers", "2", "--decoder-layers", "2"]
+    arch += ["--encoder-kernel-size-list", "[3]", "--decoder-kernel-size-list", "[3]"]
+    arch += ["--encoder-embed-dim", "16", "--decoder-embed-dim", "16"]
+    arch += ["--encoder-conv-type", kernel, "--decoder-conv-type", kernel]
+    options = [*TEAFORN, "--max-update", "1", "--disable-validation"]
+    train(data, tmp_path / "run", *options, task=[*arch, *TRANSLATION])
+    bias = [f"{side}.layers.0.conv.conv_bias" for side in ("encoder", "decoder")]
+
+    def worst(state):
+        assert (bias[0] in state["model"]) == (kernel == "dynamic")
+        for name in {*bias} & state["model"].keys():
+            state["model"][name].fill_(float("nan"))
+
+    export(edited(tmp_path / "run/checkpoint_last.pt", worst), tmp_path / "stock.pt")
+    given_away = load(tmp_path / "stock.pt")["model"]
+    assert not any(given_away[name].any() for name in {*bias} & given_away.keys())
+    assert generate(data, tmp_path / "stock.pt", "--beam", "1")

@@ -78,6 +78,14 @@ BROKEN = {
     "list for the task": (section("task", ["x"]), f"{WRITTEN} a file whose entry cfg.task is of"),
     "text for common": (section("common", "x"), f"{WRITTEN} a file whose entry cfg.common is of"),
     "text for criterion": (section("criterion", "x"), f"{WRITTEN} a file whose entry cfg.criter"),
+    "list for the name of the task": (
+        section("task", {"_name": ["x"]}),
+        f"{WRITTEN} a file whose entry cfg.task has the name ['x']",
+    ),
+    "list for the name of the criterion": (
+        section("criterion", {"_name": ["x"]}),
+        f"{WRITTEN} a file whose entry cfg.criterion has the name ['x']",
+    ),
     "no architecture": (
         lambda state: state["cfg"].update(model={}),
         "must be a checkpoint of a teaforn_* architecture; received architecture None.",

@@ -17,6 +17,11 @@ from teaforn_fairseq.models.twins import PREFIX
 
 # fp32 copies of the moving average come before those in the model's own precision.
 EMA_ENTRIES = ("ema_fp32_params", "ema")
+# fairseq's DynamicConv makes it of what the memory holds, NaN too, and LightConv never reads it.
+UNREAD = ".conv.conv_bias"
+# The sections of the options that the export looks into, and those whose name it looks up.
+SECTIONS = ("model", "task", "criterion", "common", "bpe", "tokenizer")
+NAMED = ("task", "criterion")
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,11 @@ def read_twin(path: Path, *, ema: bool = False) -> TwinCheckpoint:
         path=path,
         arch=arch,
         cfg=cfg,
-        parameters={k: v for k, v in parameters.items() if not k.startswith(UNSHARED_PREFIX)},
+        parameters={
+            name: torch.zeros_like(tensor) if name.endswith(UNREAD) else tensor
+            for name, tensor in parameters.items()
+            if not name.startswith(UNSHARED_PREFIX)
+        },
         unshared=any(name.startswith(UNSHARED_PREFIX) for name in parameters),
         has_ema=bool(averages),
         num_updates=history["num_updates"],
@@ -92,11 +101,10 @@ def _unusable(state: dict[str, Any], cfg: Any) -> Iterator[str]:
         yield "a file without its entry cfg, as fairseq wrote it before 2021"
         return
     for name, section in cfg.items():
-        # The first are all the sections that the export looks into.
-        if name in ("model", "task", "criterion", "common", "bpe", "tokenizer") and not isinstance(
-            section, dict | None if name != "model" else dict
-        ):
+        if name in SECTIONS and not isinstance(section, dict | None if name != "model" else dict):
             yield f"a file whose entry cfg.{name} is of the type {type(section).__name__}"
+        elif name in NAMED and not isinstance((section or {}).get("_name"), str | None):
+            yield f"a file whose entry cfg.{name} has the name {section['_name']}"
     if "model" not in cfg:
         yield "a file without its entry cfg.model"
     history = state.get("optimizer_history", [{}])[-1]
@@ -114,7 +122,7 @@ def _require_numbers(path: Path, parameters: Any) -> None:
         if not isinstance(name, str) or not dense or tensor.is_quantized:
             kind = tensor.type() if isinstance(tensor, Tensor) else type(tensor).__name__
             raise ValueError(f"{path}: {RULE} a parameter {name} of the type {kind}.")
-        if not torch.isfinite(tensor).all():
+        if not name.endswith(UNREAD) and not torch.isfinite(tensor).all():
             raise ValueError(
                 f"{path}: every parameter must be finite; received infinite numbers or NaN in"
                 f" {name}. Use a checkpoint from before they came up."
