@@ -1,5 +1,6 @@
 """A checkpoint that was asked for by name is loaded, or training stops."""
 
+import os
 import re
 import shutil
 
@@ -14,6 +15,7 @@ RANKS = [
 MISSING = {
     "restore, no file": ("--restore-file", "mistyped.pt", "no file"),
     "restore, a folder": ("--restore-file", "folder", "a folder"),
+    "restore, a pipe": ("--restore-file", "pipe", "a pipe"),
     "finetune, a folder": ("--finetune-from-model", "folder", "a folder"),
     "continue, no file": ("--continue-once", "mistyped.pt", "no file"),
 }
@@ -36,6 +38,7 @@ def refused(training, flag, path, what):
 @pytest.mark.parametrize(("flag", "name", "what"), MISSING.values(), ids=MISSING)
 def test_training_stops_where_it_is_not_there(data, tmp_path, flag, name, what):
     (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
     options = [*SHORT, "1", flag, tmp_path / name]
     training = Training(data, tmp_path / "run", *options, log=tmp_path / "log")
     refused(training, flag, tmp_path / name, what)

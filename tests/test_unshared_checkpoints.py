@@ -78,6 +78,13 @@ def test_an_optimizers_state_of_the_other_kind_is_refused(data, kinds, tmp_path,
     assert not log_records(printed)
 
 
+def test_the_layers_are_not_blamed_for_what_else_is_missing(data, kinds, tmp_path):
+    """fairseq's own error for --store-ema from a checkpoint without a moving average."""
+    words = [*TEAFORN, "--teaforn-unshared", "--store-ema", "--finetune-from-model"]
+    printed, _ = finish(data, tmp_path, *words, kinds["shared"], fails=True)
+    assert printed.splitlines()[-1] == "KeyError: 'model'"
+
+
 def test_models_of_every_kind_start_from_one_another(build, caplog):
     caplog.set_level(logging.INFO)
     states = {

@@ -14,6 +14,8 @@ from fairseq.dataclass.configs import CheckpointConfig
 from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 
+from teaforn_fairseq.files import kind
+
 
 def if_there(load_checkpoint: Callable) -> Callable:
     """fairseq's loading of a training, which every process does for itself.
@@ -28,9 +30,9 @@ def if_there(load_checkpoint: Callable) -> Callable:
         own = os.path.join(trainer.cfg.checkpoint.save_dir, own)
         flag = asked_by(trainer.cfg.checkpoint, is_own=filename == own)
         if flag and not PathManager.isfile(filename):
-            what = "a folder" if PathManager.exists(filename) else "no file"
             raise ValueError(
-                f"{flag}: must be a checkpoint; received {filename}, which is {what}. Name a file;"
+                f"{flag}: must be a checkpoint; received {filename}, which is"
+                f" {kind(filename) or 'no file'}. Name a file;"
                 f" a relative name starts at the folder of this command, {os.getcwd()}."
             )
         return load_checkpoint(trainer, filename, *args, **kwargs)

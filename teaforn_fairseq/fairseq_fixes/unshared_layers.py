@@ -56,8 +56,8 @@ def with_reasons(load_checkpoint: Callable) -> Callable:
         except Exception as error:
             if isinstance(error.__context__, UnfitLayers):  # fairseq hides what its models raise
                 raise ValueError(f"{filename}: {error.__context__}") from None
-            model_is_loaded = bool(trainer._optim_history)
-            if model_is_loaded and getattr(trainer.model, "loaded_other_layers", False):
+            unfit = isinstance(error, ValueError) and bool(trainer._optim_history)
+            if unfit and getattr(trainer.model, "loaded_other_layers", False):
                 raise ValueError(
                     f"{filename}: must be a checkpoint whose layers are shared or unshared as this"
                     " model's are, or its optimizer's state does not fit; received the other kind"
