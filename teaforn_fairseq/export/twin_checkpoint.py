@@ -103,8 +103,8 @@ def _unusable(state: dict[str, Any], cfg: Any) -> Iterator[str]:
     for name, section in cfg.items():
         if name in SECTIONS and not isinstance(section, dict | None if name != "model" else dict):
             yield f"a file whose entry cfg.{name} is of the type {type(section).__name__}"
-        elif name in NAMED and not isinstance((section or {}).get("_name"), str | None):
-            yield f"a file whose entry cfg.{name} has the name {section['_name']}"
+        elif name in NAMED and not isinstance(called := (section or {}).get("_name"), str | None):
+            yield f"a file whose entry cfg.{name} has the name {called}"
     if "model" not in cfg:
         yield "a file without its entry cfg.model"
     history = state.get("optimizer_history", [{}])[-1]
