@@ -11,7 +11,7 @@ from pathlib import Path
 import published
 import pytest
 from commands import BIN
-from recipe_commands import RECIPE, recipe
+from recipe_commands import RECIPE, TINY, recipe
 
 
 @pytest.fixture
@@ -101,3 +101,13 @@ def test_a_second_recipe_in_the_same_folder_stops_before_it_touches_anything(han
         told = f"error: OUT={tmp_path}/out: process {process.pid} works there. Wait until it has"
         assert re.search(rf"{re.escape(told)} finished, or choose another OUT\.\n$", out)
     assert snapshot(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_place_where_no_folder_can_be_is_told(tmp_path, place):
+    (tmp_path / "file").write_text("a user's own")
+    env = {**TINY, "OUT": str(tmp_path / place)}
+    last = recipe("numerals", "extract", env=env, fails=True).splitlines()[-1]
+    assert last.startswith(f"error: OUT={tmp_path / place}: must be a folder that can be made and")
+    assert last.endswith("Choose another OUT.")
+    assert (tmp_path / "file").read_text() == "a user's own"

@@ -26,10 +26,17 @@ def locked(name: str, folder: Path) -> Iterator[int]:
         The lock's file descriptor: whoever inherits it holds the lock as well.
 
     Raises:
-        Refused: another process has it, or the file system has no locks.
+        Refused: another process has it, the file system has no locks, or no folder can be there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a+", encoding="utf-8") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = open(folder / ".lock", "a+", encoding="utf-8")
+    except OSError as error:
+        raise Refused(
+            f"{name}={folder}: must be a folder that can be made and written to;"
+            f" {error.strerror}. Choose another {name}."
+        ) from error
+    with opened as file:
         until = time.monotonic() + PATIENCE
         while not _taken(name, folder, file.fileno()):
             owner = _owner(file)
