@@ -17,7 +17,8 @@ from commands import CHECKOUT, ROOT, run
 SMALL = Shape(1, 1, 16, 32, 2, 50)
 FLAGS = [
     *("--encoder-layers", "1", "--decoder-layers", "1", "--width", "16", "--ffn", "32"),
-    *("--heads", "2", "--vocabulary", "4000", "--tokens", "400", "--longest", "8", "--threads", "1"),
+    *("--heads", "2", "--vocabulary", "4000", "--tokens", "400", "--longest", "8"),
+    *("--threads", "1"),
 ]
 ROW = {
     *("system", "n", "seconds", "ratios", "ratio", "multiply_adds", "counted", "packed"),
