@@ -8,7 +8,7 @@ import sys
 import bench_generate
 import bench_step
 import pytest
-from bench import plot, steps
+from bench import peak, plot, steps
 from bench.counts import Tokens, step_cost
 from bench.shapes import BASE, Setup, Shape
 from bench.systems import parse_system, parse_systems
@@ -17,7 +17,8 @@ from commands import CHECKOUT, ROOT, run
 SMALL = Shape(1, 1, 16, 32, 2, 50)
 FLAGS = [
     *("--encoder-layers", "1", "--decoder-layers", "1", "--width", "16", "--ffn", "32"),
-    *("--heads", "2", "--vocabulary", "50", "--tokens", "60", "--longest", "8", "--threads", "1"),
+    *("--heads", "2", "--vocabulary", "4000", "--tokens", "400", "--longest", "8"),
+    *("--threads", "1"),
 ]
 ROW = {
     *("system", "n", "seconds", "ratios", "ratio", "multiply_adds", "counted", "packed"),
@@ -226,3 +227,10 @@ def test_help_tells_every_default(capsys):
         text = " ".join(capsys.readouterr().out.split())
         assert "(default: base 512, big 1024, tiny 128, deep-shallow 512)" in text
         assert "(default: 7)" in text and "--peak-of" not in text
+
+
+def test_a_step_too_small_to_be_measured_is_told(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("print('{\"peak_bytes\": 0}')")
+    with pytest.raises(ValueError, match="--memory: a step of stock takes too little to be"):
+        peak.measure(script, [], "stock")

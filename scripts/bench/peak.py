@@ -37,7 +37,7 @@ def measure(script: Path, flags: list[str], system: str) -> int:
     """Run the script with ``--peak-of`` and read the bytes that it prints.
 
     Raises:
-        ValueError: the process failed, out of memory perhaps.
+        ValueError: the process failed, out of memory perhaps, or the step is too small.
     """
     command = [sys.executable, str(script), *flags, "--peak-of", system]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
@@ -46,7 +46,13 @@ def measure(script: Path, flags: list[str], system: str) -> int:
             f"--memory: the process that measures {system} ended with {done.returncode}. Leave"
             " memory out with --no-memory, or choose smaller sizes."
         )
-    return json.loads(done.stdout.splitlines()[-1])["peak_bytes"]
+    peak = json.loads(done.stdout.splitlines()[-1])["peak_bytes"]
+    if peak <= 0:  # it fitted into what the process had used and freed before
+        raise ValueError(
+            f"--memory: a step of {system} takes too little to be measured beside what the process"
+            " held before. Choose larger sizes, or leave memory out with --no-memory."
+        )
+    return peak
 
 
 def _status(name: str) -> int:
