@@ -30,13 +30,13 @@ def locked(name: str, folder: Path) -> Iterator[int]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        opened = open(folder / ".lock", "a+", encoding="utf-8")
+        (folder / ".lock").touch()
     except OSError as error:
         raise Refused(
             f"{name}={folder}: must be a folder that can be made and written to;"
             f" {error.strerror}. Choose another {name}."
         ) from error
-    with opened as file:
+    with open(folder / ".lock", "a+", encoding="utf-8") as file:
         until = time.monotonic() + PATIENCE
         while not _taken(name, folder, file.fileno()):
             owner = _owner(file)
