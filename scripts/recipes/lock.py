@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from recipes.errors import Refused
 
@@ -28,15 +29,7 @@ def locked(name: str, folder: Path) -> Iterator[int]:
     Raises:
         Refused: another process has it, the file system has no locks, or no folder can be there.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".lock").touch()
-    except OSError as error:
-        raise Refused(
-            f"{name}={folder}: must be a folder that can be made and written to;"
-            f" {error.strerror}. Choose another {name}."
-        ) from error
-    with open(folder / ".lock", "a+", encoding="utf-8") as file:
+    with _lock_file(name, folder) as file:
         until = time.monotonic() + PATIENCE
         while not _taken(name, folder, file.fileno()):
             owner = _owner(file)
@@ -48,6 +41,17 @@ def locked(name: str, folder: Path) -> Iterator[int]:
             time.sleep(0.05)
         _sign(file)
         yield file.fileno()
+
+
+def _lock_file(name: str, folder: Path) -> IO[str]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return open(folder / ".lock", "a+", encoding="utf-8")
+    except OSError as error:
+        raise Refused(
+            f"{name}={folder}: must be a folder that can be made and written to;"
+            f" {error.strerror}. Choose another {name}."
+        ) from error
 
 
 def _taken(name: str, folder: Path, descriptor: int) -> bool:
