@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from commands import ROOT, run
+from commands import BIN, ROOT, run
 
 
 def write_numerals(out, *options, **kwargs):
@@ -159,3 +160,9 @@ def test_scripts_and_code_pass_the_linters():
     run("shellcheck", "--external-sources", "--source-path", ROOT / "scripts", *scripts)
     run("ruff", "check", ROOT)
     run("ruff", "format", "--check", ROOT)
+
+
+def test_the_types_of_the_plugin_hold():
+    if not shutil.which("pyright", path=str(BIN)):
+        pytest.skip('needs the extra "dev", which brings pyright')
+    run("pyright", cwd=ROOT)
