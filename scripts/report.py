@@ -5,6 +5,7 @@ printed it. Nothing is scored unless every sentence of the reference has its hyp
 """
 
 import argparse
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from metrics import METRICS, SAMPLES, Metric, SacreBLEU
 def main() -> None:
     """Score, print the tables and keep them as JSON when asked."""
     args = parse_args()
+    logging.getLogger("sacrebleu").setLevel(logging.WARNING)  # fairseq has every logger speak
     options = {x: getattr(args, x) for x in ("lowercase", "language", "test_set")}
     metrics = [METRICS[name](**options) for name in args.metrics]
     try:

@@ -133,6 +133,7 @@ def test_report_gives_the_significance_that_sacrebleu_gives(tmp_path):
     p = json.loads(wanted[wanted.index("[\n") :])[1]["BLEU"]["p_value"]
     assert 0 < p < 1
     assert f"second against first: p = {p:.3f} (beam 4), paired bootstrap" in out
+    assert "sacrebleu:" not in out  # its log
     rows = json.loads((tmp_path / "report.json").read_text())["runs"]
     assert rows[1]["p_value"] == {"4": round(p, 4)} and "p_value" not in rows[0]
 
