@@ -1,5 +1,5 @@
-"""The recorded losses of short trainings are met again, digit for digit on the same torch and CPU
-type; elsewhere rounding may move the last of them."""
+"""The recorded losses of short trainings are met again, digit for digit on the same type of CPU; on
+another, rounding may move the last of them."""
 
 import re
 
@@ -12,9 +12,16 @@ def curve_data(tmp_path_factory):
     return curves.write_data(tmp_path_factory.mktemp("curves"))
 
 
+def release(head):
+    """PyTorch's, without the build."""
+    return head.split()[2].partition("+")[0]
+
+
 @pytest.mark.parametrize("name", curves.SETTINGS)
 def test_losses_are_the_recorded_ones(name, curve_data):
     head, *recorded = (curves.FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    if release(head) != release(curves.machine()):
+        pytest.skip(f"another torch draws other dropout masks: recorded with {head[2:]}")
     found = curves.curve(name, curve_data)
     if head == curves.machine():
         assert found == recorded

@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from commands import CHECKOUT, PLUGIN, ROOT, TEAFORN, TRANSLATION, TWIN, run
+from commands import CHECKOUT, PLUGIN, TEAFORN, TRANSLATION, TWIN, run
 
 import teaforn_fairseq
 
@@ -56,9 +56,3 @@ def test_a_folder_of_the_right_name_runs_itself_and_relative_paths_are_fine(data
     printed = log_of(data, "--user-dir", "other/teaforn_fairseq", cwd=tmp_path)
     assert LINE.findall(printed) == [(teaforn_fairseq.__version__, str(folder))]
     assert "WARNING" not in printed
-
-
-def test_the_version_is_that_of_the_package():
-    assert (
-        run("python", "setup.py", "--version", cwd=ROOT).split()[-1] == teaforn_fairseq.__version__
-    )
