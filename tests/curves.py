@@ -65,7 +65,8 @@ def curve(name: str, data: Path) -> list[str]:
 
 def machine() -> str:
     """What the last digits depend on."""
-    return f"# torch {torch.__version__} {torch.backends.cpu.get_cpu_capability()}"
+    kind, threads = torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()
+    return f"# torch {torch.__version__} {kind} threads {threads}"
 
 
 def main() -> None:

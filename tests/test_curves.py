@@ -1,5 +1,5 @@
-"""The recorded losses of short trainings are met again, digit for digit on the same type of CPU; on
-another, rounding may move the last of them."""
+"""The recorded losses of short trainings are met again, digit for digit on the same type of CPU
+with as many threads; elsewhere rounding may move the last of them."""
 
 import re
 
