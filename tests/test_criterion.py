@@ -138,7 +138,7 @@ def test_every_flag_changes_the_gradient(build, batch, teaforn):
 
 @pytest.mark.parametrize("missing", ["target", "loss_settings"])
 def test_an_unroll_without_labels_or_a_loss_is_refused(build, batch, missing):
-    sample, (settings, weights) = batch(), plan("2").at(0)
+    sample, (settings, weights) = batch(), plan("2").at(0)[:2]
     given = {"target": sample["target"], "loss_settings": LossSettings(weights)}
     del given[missing]
     with pytest.raises(ValueError, match="^unroll_settings: must come with target and loss_set"):

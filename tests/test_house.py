@@ -124,3 +124,9 @@ def test_the_version_stands_in_one_place():
     assert [x.name for x in elsewhere if version in x.read_text()] == ["__init__.py"]
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert newest[1] == version
+
+
+def test_no_test_module_imports_another():
+    modules = sorted((ROOT / "tests").glob("test_*.py"))
+    imports = re.compile(r"^(?:from|import) test_", re.MULTILINE)
+    assert [x.name for x in modules if imports.search(x.read_text(encoding="utf-8"))] == []

@@ -112,7 +112,7 @@ def comparable(criterion, flags, targets, left_pad):
 
 def expected(model, criterion, sample, flags):
     plan, eps = criterion.plan, flags.get("label_smoothing", 0.0)
-    unroll, weights = plan.at(0)
+    unroll, weights = plan.at(0)[:2]
     torch.manual_seed(7)
     options = {"feedback": feedback(flags), "shifted": unroll.shifted, "mix": unroll.mix}
     with torch.no_grad():

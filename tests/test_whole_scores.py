@@ -8,7 +8,7 @@ from commands import PLUGIN, TEAFORN, run
 from fairseq.data.language_pair_dataset import collate
 from fairseq.data.monolingual_dataset import collate as collate_streams
 from fairseq.sequence_scorer import SequenceScorer
-from test_literal_padding_command_lines import LANGUAGE_MODEL, MORE, PAIR, write_data
+from padded_text import LANGUAGE_MODEL, MORE, PAIR, write_data
 from versions import NEEDS_SAFE_SOFTMAX
 
 PAD, EOS = 1, 2

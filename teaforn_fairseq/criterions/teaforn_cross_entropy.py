@@ -18,7 +18,7 @@ from teaforn_fairseq.loss import fused as fused_loss
 from teaforn_fairseq.loss.steps_loss import LossSettings
 from teaforn_fairseq.models.twins import chosen_model, require_unrollable
 from teaforn_fairseq.models.unrollable import NUM_SLOTS
-from teaforn_fairseq.unroll.plan import make_plan, named
+from teaforn_fairseq.unroll.plan import AtUpdate, make_plan, named
 
 logger = logging.getLogger(__name__)
 
@@ -99,29 +99,28 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
             ValueError: the model is not a ``teaforn_*`` architecture.
         """
         require_unrollable(model)
-        update, training = model.num_updates, model.training
-        unroll_settings, weights = self.plan.at(update, training)
-        teacher_forcing = weights == (1,) and not unroll_settings.free_running
+        now = self.plan.at(model.num_updates, model.training)
+        teacher_forcing = now.weights == (1,) and not self.plan.free_running
         if teacher_forcing and self.stock_loss:
             loss, sample_size, log = super().forward(model, sample, reduce=reduce)
             unrolled: dict[str, Any] = {key: [log[key]] for key in PER_STEP_KEYS if key in log}
             unrolled["parts"] = log["loss"].sum().view(1)
         else:
-            share = self.plan.share if training else 1.0
-            loss_settings = replace(self.loss_settings, weights=weights, reduce=reduce, share=share)
             unrolled = model(
                 **sample["net_input"],
                 target=sample["target"],
                 num_tokens=sample.get(NUM_SLOTS),
-                unroll_settings=unroll_settings,
-                loss_settings=loss_settings,
+                unroll_settings=now.settings,
+                loss_settings=replace(
+                    self.loss_settings, weights=now.weights, share=now.share, reduce=reduce
+                ),
             )
             # fairseq counts a language model's slots without a label too: nll_loss is nll_loss_1.
             unrolled["ntokens"] += sample["ntokens"] - unrolled["ntokens"][0]
             loss = unrolled["loss"]
             sample_size = sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
             log = self._log(unrolled, sample, sample_size)
-        log |= self._of_other_updates(unrolled["parts"], sample_size, training, update)
+        log |= self._of_other_updates(unrolled["parts"], sample_size, now)
         return loss, sample_size, log | self._numbered(unrolled)
 
     def _log(
@@ -138,16 +137,14 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
             log.update(n_correct=unrolled["n_correct"][0], total=unrolled["total"][0])
         return log
 
-    def _of_other_updates(
-        self, parts: Tensor, sample_size: Any, training: bool, update: int
-    ) -> dict[str, Any]:
+    def _of_other_updates(self, parts: Tensor, sample_size: Any, now: AtUpdate) -> dict[str, Any]:
         """With ``--teaforn-every``: the loss without the factor k, which is for the gradient;
         what steps 2..N add to it; and the size of a batch that lacks them, or 0.
         """
         if self.plan.every == 1:
             return {}
-        ahead = parts[1:].sum() / (self.plan.every if training else 1)
-        skipped = sample_size if training and self.plan.skips(update) else 0
+        ahead = parts[1:].sum() / now.factor
+        skipped = sample_size if now.skips else 0
         return {"loss": parts[0] + ahead, "loss_ahead": ahead, "skipped": skipped}
 
     def _numbered(self, per_step: Mapping[str, Iterable[Any]]) -> dict[str, Any]:

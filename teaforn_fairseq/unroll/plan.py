@@ -3,13 +3,31 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from teaforn_fairseq.feedbacks import FEEDBACKS, Feedback, build_feedback
 from teaforn_fairseq.unroll.schedule import Schedule, parse_schedule
 from teaforn_fairseq.unroll.steps import UnrollSettings
 
 Weights = tuple[float, ...]
+
+
+class AtUpdate(NamedTuple):
+    """The plan at one number of updates.
+
+    Attributes:
+        settings: how to unroll.
+        weights: lambda_1..lambda_N, those of steps 2..N times ``factor``.
+        share: r of the tokens of steps 2..N that are projected.
+        factor: k where steps 2..N run for k updates, otherwise 1.
+        skips: whether steps 2..N are left to another update.
+    """
+
+    settings: UnrollSettings
+    weights: Weights
+    share: float = 1.0
+    factor: int = 1
+    skips: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,22 +72,22 @@ class UnrollPlan:
         """Whether there is an update at which f is asked."""
         return self.free_running or self.max_steps > 1
 
-    def at(self, update: int, training: bool = True) -> tuple[UnrollSettings, Weights]:
-        """The unroll and lambda_1..lambda_N at this number of updates.
+    def at(self, update: int, training: bool = True) -> AtUpdate:
+        """The unroll and its weights at this number of updates.
 
         Validation is whole. Training leaves out the last steps as long as their weight is 0, and
-        steps 2..N where :meth:`skips` says so; where it does not, they weigh k times as much.
+        with ``--teaforn-every`` steps 2..N but at every k-th update, where they weigh k times as
+        much.
         """
         weights = self._planned(update)
-        if training:
-            first, *ahead = _without_idle(weights)
-            kept = () if self.skips(update) else ahead
-            weights = (first, *(self.every * weight for weight in kept))
-        return replace(self.settings, num_steps=len(weights), mix=self.mix(update)), weights
-
-    def skips(self, update: int) -> bool:
-        """Whether training leaves steps 2..N to another update, for ``--teaforn-every``."""
-        return update % self.every > 0 and len(_without_idle(self._planned(update))) > 1
+        settings = replace(self.settings, num_steps=len(weights), mix=self.mix(update))
+        if not training:
+            return AtUpdate(settings, weights)
+        first, *ahead = _without_idle(weights)
+        skips = update % self.every > 0 and bool(ahead)
+        weights = (first,) if skips else (first, *(self.every * weight for weight in ahead))
+        settings = replace(settings, num_steps=len(weights))
+        return AtUpdate(settings, weights, self.share, self.every, skips)
 
     def left_out(self) -> list[str]:
         """The steps that training never runs because of their weight, in words, and when."""
