@@ -106,6 +106,7 @@ CHANGES = {
     "teaforn_preset": {"teaforn_preset": "student-forcing", "n": None},
     "teaforn_discount": {"teaforn_discount": "0.9"},
     "teaforn_weights": {"teaforn_weights": "1,2"},
+    "teaforn_normalize": {"teaforn_normalize": True},
     "teaforn_feedback": {"teaforn_feedback": "argmax"},
     "teaforn_topk": {"teaforn_topk": 1, "teaforn_feedback": "topk"},
     "teaforn_temperature": {"teaforn_temperature": 0.1, "teaforn_feedback": "gumbel"},

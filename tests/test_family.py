@@ -153,6 +153,7 @@ PRINTED = [
     *({"preset": preset} for preset in PRESETS),
     {"n": "1", "weights": "2", "preset": "teaforn-topk"},
     {"n": "full", "labels": "aligned", "mix": "linear:5", "hard": True, "feedback": "gumbel"},
+    {"n": "3", "weights": "1,2,3", "normalize": True},
     {"n": "1@0,3@5", "recompute": True, "every": 2, "feedback": "topk", "topk": 0},
 ]
 

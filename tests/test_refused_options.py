@@ -33,7 +33,7 @@ REFUSED = [
     *(
         ({"weights": x}, "--teaforn-weights: must be finite, not negative and not all zero;"
          f" received {x!r}.")
-        for x in ("1,-1", "0,0", "nan,1", "inf,1")
+        for x in ("1,-1", "2,-1", "0,0", "nan,1", "1,nan", "inf,1", "1e308,1e308")
     ),
     *(
         ({"weights": x}, "--teaforn-weights: must be comma-separated numbers, as in 1,0.5; received"
@@ -70,7 +70,7 @@ REFUSED = [
          " --teaforn-n full, which has one pass and aligned labels;"
          f" received {x}. Leave it out.")
         for name, x in (
-            *(("discount", "0.9"), ("weights", "1"), ("labels", "shifted")),
+            *(("discount", "0.9"), ("weights", "1"), ("labels", "shifted"), ("normalize", True)),
             *(("recompute", True), ("sample_positions", 0.5), ("every", 2)),
         )
     ),
@@ -79,7 +79,7 @@ REFUSED = [
          f" --teaforn-n 1, which hands nothing on; received {x}. Leave it out, or raise"
          " --teaforn-n.")
         for name, x in (
-            *(("feedback", "topk"), ("mix", "0.5"), ("detach", True)),
+            *(("feedback", "topk"), ("mix", "0.5"), ("detach", True), ("normalize", True)),
             *(("recompute", True), ("sample_positions", 0.5), ("every", 2)),
         )
     ),

@@ -82,6 +82,10 @@ class TeaForNCrossEntropyCriterionConfig(LabelSmoothedCrossEntropyCriterionConfi
         " --teaforn-discount",
         idle_with=("full",),
     )
+    teaforn_normalize: bool = _switch(
+        "divide the weights of the steps by their sum, so that the gradient does not grow with N",
+        idle_with=("1", "full"),
+    )
     teaforn_feedback: Optional[FEEDBACK_CHOICES] = _flag(  # noqa: UP045
         "what a step hands to the next: its hidden states, or embeddings",
         "hidden",

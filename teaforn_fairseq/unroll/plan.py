@@ -42,6 +42,7 @@ class UnrollPlan:
         mix: q, 0 to 1.
         share: r, above 0, at most 1: share of the tokens of steps 2..N that training projects.
         every: k >= 1: training runs steps 2..N at every k-th update, k times as heavy.
+        normalize: divide the weights by their sum, before ``every`` makes some heavier.
     """
 
     settings: UnrollSettings
@@ -51,6 +52,7 @@ class UnrollPlan:
     mix: Schedule
     share: float
     every: int
+    normalize: bool
 
     @property
     def feedback(self) -> Feedback:
@@ -104,7 +106,9 @@ class UnrollPlan:
 
     def _planned(self, update: int) -> Weights:
         num_steps, discount = int(self.num_steps(update)), self.discount(update)
-        return self.weights or tuple(discount**step for step in range(num_steps))
+        weights = self.weights or tuple(discount**step for step in range(num_steps))
+        size = sum(weights) if self.normalize else 1
+        return tuple(weight / size for weight in weights)
 
 
 def _without_idle(weights: Weights) -> Weights:
@@ -139,6 +143,7 @@ def make_plan(options: Mapping[str, Any]) -> UnrollPlan:
         mix=_share("--teaforn-mix", options["mix"], curves=True),
         share=_positions(options["sample_positions"]),
         every=_every(options["every"]),
+        normalize=options.get("normalize", False),
     )
     return _weigh(plan, n, options.get("weights"))
 
@@ -213,7 +218,7 @@ def _weights(num_steps: int, text: str) -> Weights:
             f"--teaforn-weights: needs one weight for each of the --teaforn-n {num_steps} steps;"
             f" received {len(values)}: {text!r}."
         )
-    if not all(math.isfinite(value) and value >= 0 for value in values) or not any(values):
+    if not 0 < sum(values) < math.inf or min(values) < 0:
         raise ValueError(
             f"--teaforn-weights: must be finite, not negative and not all zero; received {text!r}."
         )
