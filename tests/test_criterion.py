@@ -51,10 +51,11 @@ def test_accuracy_counts_argmax_hits_on_real_tokens(build, batch, teaforn):
 
 @pytest.mark.parametrize("n", [1, 2, 4])
 @pytest.mark.parametrize("report_accuracy", [False, True])
+@pytest.mark.parametrize("options", [{}, {"teaforn_loss_impl": "plain", "teaforn_discount": "0"}])
 def test_keys_and_their_order_are_the_same_on_every_batch(
-    build, batch, teaforn, n, report_accuracy
+    build, batch, teaforn, n, report_accuracy, options
 ):
-    model, criterion = build(), teaforn(n, report_accuracy=report_accuracy)
+    model, criterion = build(), teaforn(n, report_accuracy=report_accuracy, **options)
     logs = []
     for training in (True, False):
         model.train(training)

@@ -42,7 +42,7 @@ def assert_close_records(records, expected):
     for record, other in zip(records, expected, strict=True):
         assert record.keys() == other.keys()
         for key, value in other.items():
-            if key.startswith(("loss", "nll_loss", "accuracy", "gnorm")):
+            if key.startswith(("loss", "nll_loss", "accuracy", "ahead", "gnorm")):
                 assert float(record[key]) == pytest.approx(float(value), abs=2e-3, rel=2e-3), key
             elif key in ("epoch", "num_updates", "lr"):
                 assert record[key] == value, key
@@ -71,7 +71,8 @@ def test_ranks_log_the_values_of_one_process_with_update_freq(data, batches, tmp
     ranks = train_ranks(
         *(data, tmp_path / "ranks", world_size, *options, *once), log=tmp_path / "log"
     )
-    assert {f"nll_loss_{step}" for step in (1, 2, 3)} <= ranks["train_inner"][0].keys()
+    shown = ranks["train_inner"][0].keys()
+    assert {*(f"nll_loss_{step}" for step in (1, 2, 3)), "ahead_2", "ahead_3"} <= shown
     assert_close_records(ranks["train_inner"], one["train_inner"])
     assert ranks["train_inner"][-1]["epoch"] > 1
     assert batches % world_size, "the last update of an epoch leaves a rank without a batch"

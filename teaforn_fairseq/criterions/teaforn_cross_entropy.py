@@ -23,7 +23,9 @@ from teaforn_fairseq.unroll.plan import AtUpdate, make_plan, named
 logger = logging.getLogger(__name__)
 
 # In this order on every rank: fairseq sums the log over ranks by position, not by key.
-PER_STEP_KEYS = ("nll_loss", "ntokens", "n_correct", "total")
+LOSS_KEYS = ("nll_loss", "ntokens")
+AHEAD_KEYS = ("n_ahead", "total_ahead")  # of steps 2..N: step 1 alone is its accuracy
+PER_STEP_KEYS = (*LOSS_KEYS, "n_correct", "total", *AHEAD_KEYS)
 # Steps 2..N of a token in nats; fairseq keeps in checkpoints, but does not show, such a name.
 AHEAD = "_loss_ahead"
 
@@ -152,13 +154,14 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
 
         Steps that are not run at this update hold zeros: no labels, no loss.
         """
+        keys = PER_STEP_KEYS if self.report_accuracy else LOSS_KEYS
         return {
             f"{key}_{step}": value
-            for key in PER_STEP_KEYS
-            if key in per_step
+            for key in keys
             for step, value in enumerate(
-                islice(chain(per_step[key], repeat(0)), self.plan.max_steps), start=1
+                islice(chain(per_step.get(key, ()), repeat(0)), self.plan.max_steps), start=1
             )
+            if step > 1 or key not in AHEAD_KEYS
         }
 
     @classmethod
@@ -166,23 +169,27 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         """Log stock's values, which are step 1's, then every step's own.
 
         ``nll_loss_<i>`` is a mean over the labels of step i in bits, like ``nll_loss``;
-        ``accuracy_<i>`` is in percent of them. A step without labels logs neither. In ``loss`` an
-        update that leaves steps 2..N to another one has them as they were when they last ran.
+        ``accuracy_<i>`` is in percent of them, and ``ahead_<i>``, from step 2 on, in percent of
+        the slots that steps 1..i all have a label at: those where all are right. A step without
+        labels logs none. In ``loss`` an update that leaves steps 2..N to another one has them as
+        they were when they last ran.
         """
         super().reduce_metrics([*logging_outputs, {"loss": _lacking(logging_outputs)}])
         for step in range(1, _num_steps(logging_outputs) + 1):
-            nll, ntokens, n_correct, total = (
-                sum(log.get(f"{key}_{step}", 0) for log in logging_outputs) for key in PER_STEP_KEYS
-            )
-            if ntokens > 0:
-                bits = nll / ntokens / math.log(2)
-                metrics.log_scalar(f"nll_loss_{step}", bits, ntokens, round=3)
-            else:
-                _forget(f"nll_loss_{step}")
-            if total > 0:
-                metrics.log_scalar(f"accuracy_{step}", 100.0 * n_correct / total, total, round=3)
-            else:
-                _forget(f"accuracy_{step}")
+            sums = {
+                key: sum(log.get(f"{key}_{step}", 0) for log in logging_outputs)
+                for key in PER_STEP_KEYS
+            }
+            _log_mean(f"nll_loss_{step}", sums["nll_loss"], sums["ntokens"], unit=math.log(2))
+            _log_mean(f"accuracy_{step}", 100.0 * sums["n_correct"], sums["total"])
+            _log_mean(f"ahead_{step}", 100.0 * sums["n_ahead"], sums["total_ahead"])
+
+
+def _log_mean(name: str, value: Any, count: Any, unit: float = 1.0) -> None:
+    if count > 0:
+        metrics.log_scalar(name, value / count / unit, count, round=3)
+    else:
+        _forget(name)
 
 
 def _lacking(logging_outputs: list[dict[str, Any]]) -> Any:

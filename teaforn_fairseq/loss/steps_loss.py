@@ -7,7 +7,7 @@ V - 1 wrong labels). B batch, T target length, n real target tokens, C features,
 N unroll steps.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -90,6 +90,10 @@ class StepsLoss:
             ``n_correct``: (N,) right argmax predictions of each step, only with
                 ``report_accuracy``.
             ``total``: (N,) labels that were compared with them, only with ``report_accuracy``.
+            ``n_ahead``: (N,) slots at which steps 1..i are all right, about one label if labels
+                are aligned, about the next i if shifted; only with ``report_accuracy``. Zeros if
+                steps 2..N draw tokens, as each draws others.
+            ``total_ahead``: (N,) slots at which steps 1..i all have a label that counts, likewise.
         """
         settings = self.settings
         labels = step_labels(target, packing, len(settings.weights), shifted, self.padding_idx)
@@ -111,9 +115,9 @@ class StepsLoss:
         if not settings.reduce:
             loss = packing.unpack(loss).view(-1, 1)  # n x 1 -> B x T x 1 -> B * T x 1
             nll = torch.stack([packing.unpack(x).view(-1, 1) for x in nll])
-        counts = [self._counts(step) for step in chosen]
-        result = {key: torch.stack([values[key] for values in counts]) for key in counts[0]}
-        return {"loss": loss, "parts": parts, "nll_loss": nll, **result}
+        ntokens = torch.stack([step.ntokens for step in chosen])
+        counts = self._accuracy(chosen) if settings.report_accuracy else {}
+        return {"loss": loss, "parts": parts, "nll_loss": nll, "ntokens": ntokens, **counts}
 
     def _ignored(self, target: Tensor, packing: Packing) -> Tensor | None:
         """(n,) bool, true where a token's loss does not count; None for nowhere."""
@@ -133,15 +137,23 @@ class StepsLoss:
             weight = weight * size / kept
         return _Step(features, counted, weight, y.ne(self.padding_idx).sum())
 
-    def _counts(self, step: _Step) -> dict[str, Tensor]:
-        if not self.settings.report_accuracy:
-            return {"ntokens": step.ntokens}
+    def _accuracy(self, chosen: Sequence[_Step]) -> dict[str, Tensor]:
+        right, real = zip(*(self._right(step) for step in chosen), strict=True)
+        n_correct, total = (torch.stack([x.sum() for x in steps]) for steps in (right, real))
+        if self.settings.share < 1:
+            n_ahead, total_ahead = torch.zeros_like(n_correct), torch.zeros_like(total)
+        else:
+            n_ahead, total_ahead = (torch.stack(x).cumprod(0).sum(1) for x in (right, real))
+        ahead = {"n_ahead": n_ahead, "total_ahead": total_ahead}
+        return {"n_correct": n_correct, "total": total, **ahead}
+
+    def _right(self, step: _Step) -> tuple[Tensor, Tensor]:
+        """(n,) bool each: where the likeliest word is the label, and where a label counts."""
         real = step.labels.ne(self.padding_idx)
         chunks = step.features.split(rows_at_once(len(self.projection[0])))
         with torch.no_grad():
             best = [F.linear(chunk, *self.projection).argmax(-1) for chunk in chunks]
-        right = torch.cat(best).eq(step.labels) & real
-        return {"ntokens": step.ntokens, "n_correct": right.sum(), "total": real.sum()}
+        return torch.cat(best).eq(step.labels) & real, real
 
 
 def step_labels(
