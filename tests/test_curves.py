@@ -1,5 +1,5 @@
-"""The recorded losses of short trainings are met again, digit for digit on the same type of CPU
-with as many threads; elsewhere rounding may move the last of them."""
+"""The recorded losses of short trainings are met again: to the last digit that is printed on the same
+type of CPU with as many threads, which may round it otherwise; less closely elsewhere."""
 
 import re
 
@@ -17,15 +17,17 @@ def release(head):
     return head.split()[2].partition("+")[0]
 
 
+def losses(line):
+    """All of a line, in its order."""
+    return [float(x) for x in re.findall(r"loss\w*=([\d.]+)", line)]
+
+
 @pytest.mark.parametrize("name", curves.SETTINGS)
 def test_losses_are_the_recorded_ones(name, curve_data):
     head, *recorded = (curves.FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     if release(head) != release(curves.machine()):
         pytest.skip(f"another torch draws other dropout masks: recorded with {head[2:]}")
     found = curves.curve(name, curve_data)
-    if head == curves.machine():
-        assert found == recorded
-        return
-    numbers = [[float(x) for x in re.findall(r"=([\d.]+)", line)] for line in (*found, *recorded)]
-    for now, before in zip(numbers[: len(found)], numbers[len(found) :], strict=True):
-        assert now[0] == pytest.approx(before[0], abs=0.05)
+    close = 0.002 if head == curves.machine() else 0.05  # two AVX512 machines differed by 0.001
+    for now, before in zip(found, recorded, strict=True):
+        assert losses(now) == pytest.approx(losses(before), abs=close)
