@@ -1,5 +1,5 @@
-"""The recorded losses of short trainings are met again: to the last digit that is printed on the same
-type of CPU with as many threads, which may round it otherwise; less closely elsewhere."""
+"""The recorded losses of short trainings are met again: to the last digit that is printed, which
+may be rounded otherwise, on the same type of CPU with as many threads; less closely elsewhere."""
 
 import re
 
