@@ -128,6 +128,21 @@ def stream(numerals, made_once):
 
 
 @pytest.fixture(scope="session")
+def prompted(numerals, made_once):
+    """A data folder for language modelling: lines of English, "=>" and German, as words."""
+
+    def make(folder):
+        for split in ("train", "valid", "test"):
+            pairs = [(numerals / f"{split}.{x}").read_text().splitlines() for x in ("en", "de")]
+            text = "".join(f"{en} => {de}\n" for en, de in zip(*pairs, strict=True))
+            (folder / split).write_text(text)
+        texts = [x for name in ("train", "valid", "test") for x in (f"--{name}pref", folder / name)]
+        run("fairseq-preprocess", "--only-source", *texts, "--destdir", folder)
+
+    return made_once("prompted", make)[0]
+
+
+@pytest.fixture(scope="session")
 def archives(numerals, made_once):
     """All archives of all recipes in one folder."""
     corpus = {

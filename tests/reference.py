@@ -11,15 +11,20 @@ from contextlib import contextmanager
 import torch
 
 
-def loss(model, sample, weights, eps=0.0, **unroll):
-    """- sum_i lambda_i sum_t log p_t^(i)[y_t], smoothed as fairseq smooths, in nats."""
+def loss(model, sample, weights, eps=0.0, given=None, **unroll):
+    """- sum_i lambda_i sum_t log p_t^(i)[y_t], smoothed as fairseq smooths, in nats.
+
+    Labels y_1..y_K do not count, K = given(target) or 0.
+    """
     total, decoder = 0.0, model.decoder
     for source, target in sentences(model, sample):
-        unrolled = steps(model, source, target, len(weights), **unroll)
+        num_given = given(target) if given else 0
+        unrolled = steps(model, source, target, len(weights), num_given, **unroll)
         for ahead, (weight, features) in enumerate(zip(weights, unrolled, strict=True)):
-            labels = target[ahead:] if unroll.get("shifted") else target
-            for h, label in zip(features, labels, strict=False):  # nothing is beyond the last one
-                if label != decoder.dictionary.pad():
+            first = ahead if unroll.get("shifted") else 0
+            # Nothing is beyond the last one.
+            for t, (h, label) in enumerate(zip(features, target[first:], strict=False), first + 1):
+                if t > num_given and label != decoder.dictionary.pad():
                     total = total + weight * label_loss(decoder.output_projection(h), label, eps)
     return total
 
@@ -50,11 +55,12 @@ def label_loss(logits, label, eps):
     return total
 
 
-def steps(model, source, target, num_steps, feedback=None, shifted=False, mix=1.0):
+def steps(model, source, target, num_steps, num_given=0, feedback=None, shifted=False, mix=1.0):
     """h_1..h_L of each step; random choices are drawn in the order: feedback, then mix.
 
     aligned:  h^(i) = M(e_0, f(h_1^(i-1)), ..., f(h_{L-1}^(i-1)))
     shifted:  h^(i) = M(f(h_1^(i-1)), ..., f(h_L^(i-1))), i - 1 positions further
+    in both   a slot that stands for one of w_1..w_K reads its gold embedding, K = num_given
     """
     encoder_out = encode(model, source)
     decoder, length = model.decoder, len(target)
@@ -73,6 +79,7 @@ def steps(model, source, target, num_steps, feedback=None, shifted=False, mix=1.
             slots = [
                 slots[t] if takes[t] or (t == 0 and not shifted) else here[t] for t in range(length)
             ]
+        slots = [here[t] if 0 < t + ahead <= num_given else slots[t] for t in range(length)]
         with swapped(decoder, "layers", own.layers), swapped(decoder, "layer_norm", own.layer_norm):
             features = run(decoder, slots, encoder_out, ahead)
         yield features
@@ -136,14 +143,16 @@ def lookup(decoder, word):
     return decoder.embed_scale * decoder.embed_tokens(word)
 
 
-def free_running(model, source, target):
+def free_running(model, source, target, num_given=0):
     """Slot after slot, each reading the final state of the one before."""
     encoder_out = encode(model, source)
     decoder = model.decoder
-    slots = [decoder.embed_scale * decoder.embed_tokens(decoder_input(decoder, target)[0])]
-    for _ in target:
+    tokens = decoder_input(decoder, target) if has_encoder(model) else source
+    gold = [decoder.embed_scale * decoder.embed_tokens(w) for w in tokens]
+    slots = gold[:1]
+    for t in range(1, len(target) + 1):
         features = run(decoder, slots, encoder_out)
-        slots.append(features[-1])
+        slots.append(gold[t] if t <= min(num_given, len(gold) - 1) else features[-1])
     return features
 
 

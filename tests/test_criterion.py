@@ -115,6 +115,7 @@ CHANGES = {
     "teaforn_detach": {"teaforn_detach": True},
     "teaforn_labels": {"teaforn_labels": "shifted"},
     "teaforn_mix": {"teaforn_mix": "0.5"},
+    "teaforn_prompt_end": {"teaforn_prompt_end": "a"},
     "teaforn_sample_positions": {"teaforn_sample_positions": 0.5},
     "teaforn_every": {"teaforn_every": 3},
 }
@@ -122,10 +123,11 @@ CHANGES = {
 COST_ONLY = {"teaforn_recompute", "teaforn_loss_impl"}
 
 
-def test_every_flag_changes_the_gradient(build, batch, teaforn):
+def test_every_flag_changes_the_gradient(build, batch, teaforn, task):
     flags = {f.name for f in fields(TeaForNCrossEntropyCriterionConfig)}
     assert {flag for flag in flags if flag.startswith("teaforn_")} == CHANGES.keys() | COST_ONLY
     model, sample = build(), batch((6, 5))
+    sample["target"][:, 2] = task.target_dictionary.index("a")  # a prompt's end
 
     def gradient(**options):
         torch.manual_seed(1)

@@ -10,20 +10,22 @@ from comparing import CLOSE
 from teaforn_fairseq.decoders.transformer import TransformerAdapter
 from teaforn_fairseq.feedbacks.hidden import Hidden
 from teaforn_fairseq.packed.packing import Packing
+from teaforn_fairseq.unroll.prefix import Prefix
 from teaforn_fairseq.unroll.steps import Start, UnrollSettings, unroll
 
 pytestmark = pytest.mark.usefixtures("wide_softmax")
 
 
-def states(model, net_input, num_steps):
-    """h_t^(i) as (N, B, T, C), zero at padding."""
+def states(model, net_input, num_steps, size=0):
+    """h_t^(i) as (N, B, T, C), zero at padding, with a prefix of this size."""
     decoder, settings = TransformerAdapter(model.decoder), UnrollSettings(num_steps, Hidden())
     tokens, rows, vocabulary, encoder_output = model.read(**net_input)
     packing = Packing.of(tokens.ne(model.decoder.padding_idx))
     gold = packing.pack(vocabulary.dress(rows))
     places = decoder.places(tokens, packing, padded=False)
     runner = decoder.prepare(packing, encoder_output)
-    steps = unroll(runner, runner, Start(packing, gold, places, vocabulary), settings)
+    given = Prefix(size).slots(tokens, packing)
+    steps = unroll(runner, runner, Start(packing, gold, places, vocabulary, given), settings)
     return torch.stack([packing.unpack(features) for features in steps])
 
 
@@ -98,3 +100,12 @@ def test_fact_4_weight_on_the_first_step_alone_gives_teacher_forcing(
         gradients.append({name: p.grad for name, p in model.named_parameters()})
     for name, gradient in gradients[1].items():
         torch.testing.assert_close(gradients[0][name], gradient, **CLOSE)
+
+
+def test_fact_5_slots_up_to_a_given_token_have_the_features_of_step_1(sentence):
+    model, sample = sentence
+    length = sample["target"].size(1)
+    for size in range(length + 2):
+        h = states(model, sample["net_input"], 3, size)[:, 0]
+        same = [torch.allclose(h[0, t], h[2, t], **CLOSE) for t in range(length)]
+        assert same == [t <= size for t in range(length)]

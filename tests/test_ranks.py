@@ -3,13 +3,14 @@
 import socket
 
 import pytest
+import small_lm
 from commands import TEAFORN, Training, log_records, train, values
 
 # Random choices differ between ranks, so there are none: the losses are to be compared.
 OPTIONS = [*TEAFORN, "--teaforn-n", "3", "--dropout", "0", "--max-tokens", "500"]
 
 
-def start_ranks(data, save_dir, world_size, *options, log):
+def start_ranks(data, save_dir, world_size, *options, log, **kwargs):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -22,6 +23,7 @@ def start_ranks(data, save_dir, world_size, *options, log):
         Training(
             *(data, save_dir, *options, *launch, "--distributed-rank", rank),
             log=log.with_name(f"{log.name}-rank{rank}"),
+            **kwargs,
         )
         for rank in range(world_size)
     ]
@@ -76,6 +78,18 @@ def test_ranks_log_the_values_of_one_process_with_update_freq(data, batches, tmp
     assert_close_records(ranks["train_inner"], one["train_inner"])
     assert ranks["train_inner"][-1]["epoch"] > 1
     assert batches % world_size, "the last update of an epoch leaves a rank without a batch"
+
+
+def test_ranks_count_what_is_behind_the_prompts_as_one_process_does(prompted, tmp_path):
+    options = ["--sample-break-mode", "eos", "--teaforn-prompt-end", "=>", "--report-accuracy"]
+    options += ["--dropout", "0", "--max-update", "4", "--no-save", "--disable-validation"]
+    one = small_lm.train(prompted, tmp_path / "one", *options, "--update-freq", "2")
+    ranks = train_ranks(
+        *(prompted, tmp_path / "ranks", 2, *options), log=tmp_path / "log", task=small_lm.LM
+    )
+    assert_close_records(ranks["train_inner"], one["train_inner"])
+    sizes = [[float(x["wpb"]) for x in log["train_inner"]] for log in (one, ranks)]
+    assert sizes[0] == sizes[1]
 
 
 def test_ranks_resume_exactly_from_a_checkpoint_that_the_first_one_reads(data, whole, tmp_path):

@@ -55,10 +55,3 @@ def test_unreduced_losses_sum_to_the_reduced_one(build, batch, teaforn):
     assert per_token.shape == (sample["target"].numel(), 1)
     assert (per_token.flatten()[sample["target"].flatten() == 1] == 0).all()
     torch.testing.assert_close(per_token.sum(), criterion(model, sample)[0])
-
-
-def test_ignored_prefix_does_not_count(build, batch, teaforn):
-    model, sample = build(), batch((5, 3, 4))
-    whole = teaforn(2)(model, sample, reduce=False)[0].view(3, 5)
-    rest = teaforn(2, ignore_prefix_size=2)(model, sample)[0]
-    torch.testing.assert_close(rest, whole[:, 2:].sum())

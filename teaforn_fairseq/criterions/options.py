@@ -118,6 +118,10 @@ class TeaForNCrossEntropyCriterionConfig(LabelSmoothedCrossEntropyCriterionConfi
         "1",
         idle_with=("1",),
     )
+    teaforn_prompt_end: Optional[str] = _flag(  # noqa: UP045
+        "language models: a word of the dictionary; in each row everything up to the first one is"
+        " the prompt, which is given at every step and carries no loss"
+    )
     teaforn_sample_positions: Optional[float] = _flag(  # noqa: UP045
         "share of the tokens of steps 2..N, drawn at random, that are projected onto the"
         " vocabulary, above 0, at most 1; they weigh as much as all",

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from teaforn_fairseq.criterions.in_force import as_flags, in_force
 from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
+from teaforn_fairseq.criterions.prompt import prompt_of
 from teaforn_fairseq.loss import fused as fused_loss
 from teaforn_fairseq.loss.steps_loss import LossSettings
 from teaforn_fairseq.models.twins import chosen_model, require_unrollable
 from teaforn_fairseq.models.unrollable import NUM_SLOTS
 from teaforn_fairseq.unroll.plan import AtUpdate, make_plan, named
+from teaforn_fairseq.unroll.prefix import Prefix
 
 logger = logging.getLogger(__name__)
 
@@ -52,17 +54,19 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
             report_accuracy=cfg.report_accuracy,
         )
         options = in_force(cfg)
-        self.plan = make_plan(options)
+        self.prompt = prompt_of(options, task, self.ignore_prefix_size)
+        prefix = self.prompt.prefix if self.prompt else Prefix(self.ignore_prefix_size)
+        plan = make_plan(options)
+        self.plan = replace(plan, settings=replace(plan.settings, prefix=prefix))
         fused = fused_loss.chosen(options["loss_impl"])
         ours = {
             "weights": (),
             "label_smoothing": self.eps,
-            "ignore_prefix_size": self.ignore_prefix_size,
             "report_accuracy": self.report_accuracy,
             "fused": fused,
         }
         self.loss_settings = LossSettings(**named(LossSettings, options) | ours)
-        self.stock_loss = options["loss_impl"] == "plain"
+        self.stock_loss = options["loss_impl"] == "plain" and self.prompt is None
         logger.info("in force: %s", as_flags(options))
         logger.info("loss by %s", "linear_cross_entropy" if fused else "logits")
         for steps in self.plan.left_out():
@@ -74,17 +78,24 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
 
         Raises:
             ValueError: ``--arch`` names no ``teaforn_*`` architecture, or one that the feedback
-                cannot work with.
+                cannot work with, or with ``--teaforn-prompt-end`` one that has an encoder.
         """
         criterion = super().build_criterion(cfg, task)
         arch, model_class, model_cfg = chosen_model(cfg)
         if arch is not None:
             require_unrollable(model_class, arch)
+            if criterion.prompt:
+                criterion.prompt.check_model(model_class, arch)
             if criterion.plan.feeds_back:
                 widths = model_class.unroll_widths(model_cfg)
                 criterion.plan.feedback.check(*widths, len(task.target_dictionary))
             model_class.check_plan(model_cfg, criterion.plan)
         return criterion
+
+    def note_labels(self, sample: dict[str, Any]) -> None:
+        """Count and check the prompts of a batch that is still on the CPU, if there are any."""
+        if self.prompt:
+            self.prompt.note_labels(sample)
 
     def forward(
         self, model: Any, sample: dict[str, Any], reduce: bool = True
@@ -94,13 +105,14 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         Returns:
             loss: weighted sum over steps and target tokens, in nats.
             sample_size: what the gradient is divided by, target tokens (or sentences with
-                ``--sentence-avg``), counted once whatever N.
+                ``--sentence-avg``), counted once whatever N; of prompts none are.
             logging_output: sums, the same keys on every batch.
 
         Raises:
-            ValueError: the model is not a ``teaforn_*`` architecture.
+            ValueError: the model is not a ``teaforn_*`` architecture, or a row has no prompt.
         """
         require_unrollable(model)
+        sample = self.prompt.counted(sample) if self.prompt else sample
         now = self.plan.at(model.num_updates, model.training)
         teacher_forcing = now.weights == (1,) and not self.plan.free_running
         if teacher_forcing and self.stock_loss:

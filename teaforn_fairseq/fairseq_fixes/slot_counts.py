@@ -1,4 +1,4 @@
-"""The slots of a batch are counted before it goes to a GPU.
+"""The slots and labels of a batch are counted before it goes to a GPU.
 
 How many there are decides the shape of what runs there, and a GPU that is asked for it has to be
 waited for in every step. fairseq's own count (``ntokens``) is that of the labels, which is another
@@ -13,13 +13,15 @@ from fairseq.trainer import Trainer
 
 
 def counted(prepare_sample: Callable) -> Callable:
-    """fairseq's way of a batch to its device, by way of the model's ``note_slots`` if any."""
+    """fairseq's way of a batch to its device, by way of the model's ``note_slots`` and of the
+    criterion's ``note_labels`` if any."""
 
     @wraps(prepare_sample)
     def count_and_prepare(trainer: Trainer, sample: Any, *args: Any, **options: Any) -> Any:
-        note_slots = getattr(trainer._model, "note_slots", None)
-        if note_slots and isinstance(sample, dict) and sample:
-            note_slots(sample)
+        noting = [(trainer._model, "note_slots"), (trainer._criterion, "note_labels")]
+        for note in (getattr(part, name, None) for part, name in noting):
+            if note and isinstance(sample, dict) and sample:
+                note(sample)
         return prepare_sample(trainer, sample, *args, **options)
 
     return count_and_prepare

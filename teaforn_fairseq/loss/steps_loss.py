@@ -28,7 +28,6 @@ class LossSettings:
     Attributes:
         weights: lambda_1..lambda_N.
         label_smoothing: fairseq's eps, 0 to 1.
-        ignore_prefix_size: number of leading target slots whose loss does not count.
         report_accuracy: count correct predictions as well (one more pass over the vocabulary).
         reduce: sum the loss over tokens; otherwise keep one entry a token.
         fused: by ``linear_cross_entropy``; otherwise by logits and fairseq's own loss, which
@@ -39,7 +38,6 @@ class LossSettings:
 
     weights: tuple[float, ...]
     label_smoothing: float = 0.0
-    ignore_prefix_size: int = 0
     report_accuracy: bool = False
     reduce: bool = True
     fused: bool = False
@@ -69,7 +67,13 @@ class StepsLoss:
     settings: LossSettings
 
     def __call__(
-        self, steps: Iterable[Tensor], target: Tensor, packing: Packing, *, shifted: bool
+        self,
+        steps: Iterable[Tensor],
+        target: Tensor,
+        packing: Packing,
+        *,
+        shifted: bool,
+        ignored: Tensor | None,
     ) -> dict[str, Tensor]:
         """Weighted loss of all steps.
 
@@ -78,6 +82,7 @@ class StepsLoss:
             target: (B, T) labels y_1..y_T.
             packing: where the n real tokens stand.
             shifted: step i predicts y_i..y_L from its first slot on; otherwise y_1..y_L.
+            ignored: (B, T) bool, true at the labels whose loss does not count; None for nowhere.
 
         Returns:
             ``loss``: () weighted sum over steps and tokens, in nats; (B * T, 1) without
@@ -96,10 +101,13 @@ class StepsLoss:
             ``total_ahead``: (N,) slots at which steps 1..i all have a label that counts, likewise.
         """
         settings = self.settings
-        labels = step_labels(target, packing, len(settings.weights), shifted, self.padding_idx)
-        ignored = self._ignored(target, packing)
+        pad, num_steps = self.padding_idx, len(settings.weights)
+        labels = counted = step_labels(target, packing, num_steps, shifted, pad)
+        if ignored is not None:
+            rest = target.masked_fill(ignored, pad)
+            counted = step_labels(rest, packing, num_steps, shifted, pad)
         chosen = [
-            self._choose(number, features, labels[number], ignored)
+            self._choose(number, features, labels[number], counted[number])
             for number, features in enumerate(steps)
         ]
         fused = settings.fused and settings.reduce
@@ -119,18 +127,10 @@ class StepsLoss:
         counts = self._accuracy(chosen) if settings.report_accuracy else {}
         return {"loss": loss, "parts": parts, "nll_loss": nll, "ntokens": ntokens, **counts}
 
-    def _ignored(self, target: Tensor, packing: Packing) -> Tensor | None:
-        """(n,) bool, true where a token's loss does not count; None for nowhere."""
-        if self.settings.ignore_prefix_size == 0:
-            return None
-        columns = torch.arange(target.size(1), device=target.device)
-        return packing.pack((columns < self.settings.ignore_prefix_size).expand_as(target))
-
-    def _choose(self, number: int, features: Tensor, y: Tensor, ignored: Tensor | None) -> _Step:
+    def _choose(self, number: int, features: Tensor, y: Tensor, counted: Tensor) -> _Step:
         """The tokens of a step that are projected, and what a token of it weighs."""
         weight, size = self.settings.weights[number], len(y)
         kept = size if number == 0 else max(1, round(self.settings.share * size))
-        counted = y if ignored is None else y.masked_fill(ignored, self.padding_idx)
         if kept < size:
             drawn = torch.randperm(size, device=y.device)[:kept]
             features, counted, y = features[drawn], counted[drawn], y[drawn]

@@ -206,10 +206,13 @@ class Unrollable:
         packing = Packing.of(target_slots(tokens, target, pad), num_tokens)
         padded = num_tokens is None and bool(packing.pack(tokens).eq(pad).any())
         places = decoder.places(tokens, packing, padded=padded)
-        start = Start(packing, packing.pack(vocabulary.dress(rows)), places, vocabulary)
+        prefix = unroll_settings.prefix
+        given = prefix.slots(target, packing)
+        start = Start(packing, packing.pack(vocabulary.dress(rows)), places, vocabulary, given)
         steps = self._steps(decoder, start, encoder_output, unroll_settings)
         loss = StepsLoss(vocabulary.projection, pad, loss_settings)
-        return loss(steps, target, packing, shifted=unroll_settings.shifted)
+        labels, ignored = prefix.counting(target, pad), prefix.labels(target)
+        return loss(steps, labels, packing, shifted=unroll_settings.shifted, ignored=ignored)
 
     def _steps(
         self,

@@ -10,7 +10,8 @@ A three-token example, what stands in the slots of each step and what it is to p
     step 2     e_0  f(h_1)  f(h_2)    y_1 y_2 y_3    step 2     f(h_1) f(h_2) f(h_3)   y_2 y_3 -
     step 3     e_0  f(h_1)  f(h_2)    y_1 y_2 y_3    step 3     f(h_1) f(h_2) f(h_3)   y_3 -   -
 
-In slot t, shifted step i stands i - 1 positions further than step 1.
+In slot t, shifted step i stands i - 1 positions further than step 1. A slot whose token is given at
+decoding too keeps its gold embedding at every step, as slot 0 does here.
 B batch, T target length, n real target tokens (slots), C features, N unroll steps.
 """
 
@@ -26,6 +27,7 @@ from teaforn_fairseq.decoders.base import DecoderAdapter, Places, Runner, StockO
 from teaforn_fairseq.decoders.vocabulary import Vocabulary
 from teaforn_fairseq.feedbacks import Feedback
 from teaforn_fairseq.packed.packing import Packing
+from teaforn_fairseq.unroll.prefix import Prefix
 
 LABELS = ("aligned", "shifted")
 
@@ -44,6 +46,7 @@ class UnrollSettings:
             the last step of N = L; ``num_steps`` is 1 then.
         recompute: keep no activations of a step but the last one's; the backward pass runs the
             others again.
+        prefix: what is given at decoding too, so never fed back and without a loss.
     """
 
     num_steps: int
@@ -52,6 +55,7 @@ class UnrollSettings:
     mix: float = 1.0
     free_running: bool = False
     recompute: bool = False
+    prefix: Prefix = Prefix()
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,14 @@ class Start:
         gold: (n, C) their embeddings e_0..e_{L-1}, row after row.
         places: where step 1's slots stand in their sentences.
         vocabulary: E and W, for the feedback.
+        given: (n,) bool, true where a slot keeps its gold embedding at every step.
     """
 
     packing: Packing
     gold: Tensor
     places: Places
     vocabulary: Vocabulary
+    given: Tensor
 
 
 def unroll(
@@ -100,12 +106,10 @@ def unroll(
 def _fed_back(features: Tensor, start: Start, settings: UnrollSettings, ahead: int) -> Tensor:
     """(n, C) what stands in the slots of a step after the first."""
     fed_back = settings.feedback(features, start.vocabulary)
-    if settings.shifted and settings.mix >= 1:
-        return fed_back
-    keep_gold = torch.zeros_like(start.packing.index, dtype=torch.bool)
     if not settings.shifted:
         # What slot t made, slot t + 1 reads; what a row's last slot made is read by none.
-        fed_back, keep_gold = F.pad(fed_back, (0, 0, 1, -1)), start.packing.begins
+        fed_back = F.pad(fed_back, (0, 0, 1, -1))
+    keep_gold = start.packing.ahead(start.given, ahead)
     if settings.mix < 1:
         keep_gold = keep_gold | left_out(keep_gold, settings.mix)
     gold = start.packing.ahead(start.gold, ahead)
@@ -150,9 +154,8 @@ def free_run(
             " received a text that begins with the padding symbol. Take the symbol out of the"
             " text, or choose a number of steps."
         )
-    keep_gold = left_out(
-        torch.zeros(gold.shape[:2], dtype=torch.bool, device=gold.device), settings.mix
-    )
+    given = start.packing.rows(start.given)
+    keep_gold = given | left_out(given, settings.mix)
     features, state = [], {}
     for slot in range(gold.size(1)):
         here = slice(slot, slot + 1)
