@@ -45,6 +45,21 @@ class LossSettings:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What the steps are to predict.
+
+    Attributes:
+        target: (B, T) labels y_1..y_T.
+        shifted: step i predicts y_i..y_L from its first slot on; otherwise y_1..y_L.
+        ignored: (B, T) bool, true at the labels whose loss does not count; None for nowhere.
+    """
+
+    target: Tensor
+    shifted: bool
+    ignored: Tensor | None
+
+
+@dataclass(frozen=True)
 class _Step:
     features: Tensor  # (n, C)
     labels: Tensor  # (n,), padding where the loss does not count
@@ -67,22 +82,14 @@ class StepsLoss:
     settings: LossSettings
 
     def __call__(
-        self,
-        steps: Iterable[Tensor],
-        target: Tensor,
-        packing: Packing,
-        *,
-        shifted: bool,
-        ignored: Tensor | None,
+        self, steps: Iterable[Tensor], labels: Labels, packing: Packing
     ) -> dict[str, Tensor]:
         """Weighted loss of all steps.
 
         Args:
             steps: N tensors (n, C), the features h^(1)..h^(N), consumed one by one.
-            target: (B, T) labels y_1..y_T.
+            labels: what they are to predict.
             packing: where the n real tokens stand.
-            shifted: step i predicts y_i..y_L from its first slot on; otherwise y_1..y_L.
-            ignored: (B, T) bool, true at the labels whose loss does not count; None for nowhere.
 
         Returns:
             ``loss``: () weighted sum over steps and tokens, in nats; (B * T, 1) without
@@ -101,13 +108,9 @@ class StepsLoss:
             ``total_ahead``: (N,) slots at which steps 1..i all have a label that counts, likewise.
         """
         settings = self.settings
-        pad, num_steps = self.padding_idx, len(settings.weights)
-        labels = counted = step_labels(target, packing, num_steps, shifted, pad)
-        if ignored is not None:
-            rest = target.masked_fill(ignored, pad)
-            counted = step_labels(rest, packing, num_steps, shifted, pad)
+        every, counted = self._of_steps(labels, packing)
         chosen = [
-            self._choose(number, features, labels[number], counted[number])
+            self._choose(number, features, every[number], counted[number])
             for number, features in enumerate(steps)
         ]
         fused = settings.fused and settings.reduce
@@ -126,6 +129,15 @@ class StepsLoss:
         ntokens = torch.stack([step.ntokens for step in chosen])
         counts = self._accuracy(chosen) if settings.report_accuracy else {}
         return {"loss": loss, "parts": parts, "nll_loss": nll, "ntokens": ntokens, **counts}
+
+    def _of_steps(self, labels: Labels, packing: Packing) -> tuple[list[Tensor], list[Tensor]]:
+        """N labels (n,), with the ignored ones and with padding in their place."""
+        pad, num_steps = self.padding_idx, len(self.settings.weights)
+        every = step_labels(labels.target, packing, num_steps, labels.shifted, pad)
+        if labels.ignored is None:
+            return every, every
+        rest = labels.target.masked_fill(labels.ignored, pad)
+        return every, step_labels(rest, packing, num_steps, labels.shifted, pad)
 
     def _choose(self, number: int, features: Tensor, y: Tensor, counted: Tensor) -> _Step:
         """The tokens of a step that are projected, and what a token of it weighs."""

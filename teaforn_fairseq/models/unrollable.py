@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from teaforn_fairseq.decoders.base import UNSHARED_PREFIX, DecoderAdapter, OwnLayers
 from teaforn_fairseq.decoders.transformer import TransformerAdapter
 from teaforn_fairseq.decoders.vocabulary import Vocabulary, look_up
-from teaforn_fairseq.loss.steps_loss import LossSettings, StepsLoss
+from teaforn_fairseq.loss.steps_loss import Labels, LossSettings, StepsLoss
 from teaforn_fairseq.models import hydra_options
 from teaforn_fairseq.packed.encoder import EncoderOutput, encode
 from teaforn_fairseq.packed.packing import Packing, target_slots
@@ -211,8 +211,8 @@ class Unrollable:
         start = Start(packing, packing.pack(vocabulary.dress(rows)), places, vocabulary, given)
         steps = self._steps(decoder, start, encoder_output, unroll_settings)
         loss = StepsLoss(vocabulary.projection, pad, loss_settings)
-        labels, ignored = prefix.counting(target, pad), prefix.labels(target)
-        return loss(steps, labels, packing, shifted=unroll_settings.shifted, ignored=ignored)
+        counted, ignored = prefix.counting(target, pad), prefix.labels(target)
+        return loss(steps, Labels(counted, unroll_settings.shifted, ignored), packing)
 
     def _steps(
         self,
