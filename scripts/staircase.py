@@ -84,8 +84,6 @@ def figure_of(logs: dict[str, list[Record]], title: str) -> Any:
     for axes, (name, logged) in zip(panels, logs.items(), strict=True):
         for kind, style in LINES.items():
             for step, curve in curves(logged, kind).items():
-                if kind == "ahead" and step == 1:
-                    continue  # is accuracy_1
                 label = f"step {step}" if kind == "accuracy" else f"steps 1 to {step}, all right"
                 axes.plot(*zip(*curve, strict=True), style, color=f"C{step - 1}", label=label)
         axes.set(title=name, xlabel="updates", ylim=(0, 101))

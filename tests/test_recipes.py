@@ -10,18 +10,12 @@ import sys
 import pytest
 import training_log
 from commands import ROOT, run
-from recipe_commands import RECIPE, SHAPE, left_over, lines, recipe
+from recipe_commands import RECIPE, SHAPE, STAR, left_over, lines, recipe
 from recipes.datasets import NAMES, find
 
 STAGES = ["download", "extract", "clean", "preprocess", "train", "average", "generate", "score"]
 DATASETS = set(NAMES)
 AVERAGED = {"MAX_UPDATE": "4", "SAVE_INTERVAL": "2", "AVERAGE": "2"}
-
-
-STAR = {
-    **{"MAX_UPDATE": "30", "MAX_TOKENS": "100", "TRAIN_LINES": "300", "TEST_LINES": "13"},
-    **{"LAYERS": "1", "WIDTH": "16", "FFN": "16", "HEADS": "2"},
-}
 
 
 def scores(out, dataset_run):
