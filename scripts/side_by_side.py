@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,16 +107,14 @@ def watch(trainings: list[Training]) -> Training | None:
 
 def end(trainings: list[Training]) -> None:
     """End those that still run: ask, and kill what stays."""
-    with ExitStack() as stack:
-        for training in trainings:
-            stack.callback(training.process.wait)
-        for training in trainings:
-            training.process.terminate()
-        until = time.monotonic() + PATIENCE
-        while any(x.process.poll() is None for x in trainings) and time.monotonic() < until:
-            time.sleep(0.02)
-        for training in trainings:
-            training.process.kill()
+    for training in trainings:
+        training.process.terminate()
+    until = time.monotonic() + PATIENCE
+    while any(x.process.poll() is None for x in trainings) and time.monotonic() < until:
+        time.sleep(0.02)
+    for training in trainings:
+        training.process.kill()
+        training.process.wait()
 
 
 def tell(failed: Training) -> int:
