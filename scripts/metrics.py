@@ -1,4 +1,4 @@
-"""The scores of the recipes: sacreBLEU, tokenised lower-case BLEU and ROUGE."""
+"""The scores of the recipes: sacreBLEU, tokenised lower-case BLEU, ROUGE and exact matches."""
 
 import re
 from importlib.metadata import version
@@ -116,4 +116,21 @@ def sentences(text: str) -> str:
     return re.sub(r"(?<=[.!?])\s+", "\n", text.strip())
 
 
-METRICS = {metric.name: metric for metric in (SacreBLEU, TokenisedBLEU, Rouge)}
+class Exact(Metric):
+    """Share of the hypotheses that are their references, letter by letter, in percent.
+
+    A task's chance, in percent as well, is a column beside it.
+    """
+
+    name = "exact"
+    columns = {"exact": "exact"}
+
+    def __init__(self, *, chance: float | None = None, **_: object):
+        self.chance = chance
+        self.signature = "exact: hypotheses that are their references, in percent"
+
+    def score(self, hypotheses: list[str], references: list[str]) -> dict[str, float]:
+        return {"exact": 100 * fmean(map(str.__eq__, hypotheses, references))}
+
+
+METRICS = {metric.name: metric for metric in (SacreBLEU, TokenisedBLEU, Rouge, Exact)}

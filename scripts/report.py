@@ -1,4 +1,4 @@
-"""Score finished runs with sacreBLEU or ROUGE and print them side by side.
+"""Score finished runs with sacreBLEU, ROUGE or exact matches and print them side by side.
 
 A run is a folder with checkpoint_last.pt and, for each beam, beam<K>.txt as fairseq-generate
 printed it. Nothing is scored unless every sentence of the reference has its hypothesis.
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.output import write_json
-from metrics import METRICS, SAMPLES, Metric, SacreBLEU
+from metrics import METRICS, SAMPLES, Exact, Metric, SacreBLEU
 
 
 def main() -> None:
     """Score, print the tables and keep them as JSON when asked."""
     args = parse_args()
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)  # fairseq has every logger speak
-    options = {x: getattr(args, x) for x in ("lowercase", "language", "test_set")}
+    options = {x: getattr(args, x) for x in ("lowercase", "language", "test_set", "chance")}
     metrics = [METRICS[name](**options) for name in args.metrics]
     try:
         reference = read_lines(args.reference)
@@ -29,6 +29,7 @@ def main() -> None:
     if args.json:
         signatures = {metric.name: metric.signature for metric in metrics}
         result = {"signatures": signatures, "sentences": len(reference), "runs": rows}
+        result |= {} if args.chance is None else {"chance": args.chance}
         try:
             write_json(args.json, result)
         except OSError as error:
@@ -47,6 +48,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--lowercase", action="store_true", help="score BLEU without case")
     parser.add_argument("--language", default="en", help="of the target, for tokenised BLEU")
     parser.add_argument("--test-set", help="as in wmt14/full:en-de, to name in the signature")
+    parser.add_argument("--chance", type=float, help="of --metrics exact, in percent")
     parser.add_argument(
         "--run",
         nargs=2,
@@ -55,7 +57,13 @@ def parse_args() -> argparse.Namespace:
         metavar=("NAME", "FOLDER"),
         help="a system; may be given several times",
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.chance is not None and (Exact.name not in args.metrics or not 0 <= args.chance <= 100):
+        parser.error(
+            "--chance: must be from 0 to 100, and goes with --metrics exact; received"
+            f" {args.chance:g} with {' '.join(args.metrics)}"
+        )
+    return args
 
 
 def beam_sizes(text: str) -> list[int]:
@@ -158,12 +166,14 @@ def table(rows: list[dict[str, Any]], beams: list[int], metric: Metric) -> str:
     """A metric's scores as text, signature below."""
     columns = [(column, beam) for column in metric.columns for beam in beams]
     titles = [f"{metric.columns[column]} beam {beam}" for column, beam in columns]
-    heads = ["system", "updates", *titles, "training"]
+    chance = [] if not isinstance(metric, Exact) or metric.chance is None else [metric.chance]
+    heads = ["system", "updates", *titles, *("chance" for _ in chance), "training"]
     cells = [
         [
             row["system"],
             str(row["updates"]),
             *(f"{row[column][beam]:.2f}" for column, beam in columns),
+            *(f"{x:.2f}" for x in chance),
             f"{row['training_seconds']:.0f} s",
         ]
         for row in rows

@@ -7,6 +7,11 @@ TINY = {
     **{"GPUS": "0", "MAX_UPDATE": "3", "MAX_TOKENS": "600", "BATCH": "600", "BEAMS": "1"},
     **{"VOCAB": "120", "VENV": "none", "CHECK_DISK": "0", "LR": "0.01", "WARMUP": "2"},
 }
+# Path-star graphs, small and short.
+STAR = {
+    **{"MAX_UPDATE": "30", "MAX_TOKENS": "100", "TRAIN_LINES": "300", "TEST_LINES": "13"},
+    **{"LAYERS": "1", "WIDTH": "16", "FFN": "16", "HEADS": "2"},
+}
 
 
 def recipe(*words, env, **kwargs):

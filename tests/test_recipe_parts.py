@@ -9,7 +9,7 @@ import published
 import pytest
 import stories
 from commands import ROOT, run
-from metrics import Rouge, SacreBLEU, TokenisedBLEU, sentences
+from metrics import Exact, Rouge, SacreBLEU, TokenisedBLEU, sentences
 from recipes.datasets import _wmt14
 from sacrebleu import DATASETS
 from sacrebleu.dataset.fake_sgml import FakeSGMLDataset
@@ -151,6 +151,11 @@ def test_tokenised_bleu_ignores_case_and_splits_as_moses_does():
     # By hand: 5 of 6 words, 3 of 5, 2 of 4 and 1 of 3 n-grams; equally long.
     score = metric.score(["a b c d x e"], ["a b c d e e"])["bleu_tokenised"]
     assert score == pytest.approx(100 * (5 / 6 * 3 / 5 * 2 / 4 * 1 / 3) ** 0.25)
+
+
+def test_exact_matches_by_hand():
+    hypotheses, references = ["4 7 1", "4 7 1", "4 7", ""], ["4 7 1", "4 1 7", "4 7 1", ""]
+    assert Exact().score(hypotheses, references) == {"exact": 50}
 
 
 def test_rouge_by_hand():

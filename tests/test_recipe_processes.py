@@ -10,8 +10,10 @@ from pathlib import Path
 
 import published
 import pytest
-from commands import BIN
-from recipe_commands import RECIPE, TINY, recipe
+import training_log
+from commands import BIN, ROOT
+from recipe_commands import RECIPE, STAR, TINY, recipe
+from recipes import together
 
 
 @pytest.fixture
@@ -33,9 +35,12 @@ def hanging(archives, tmp_path, settings):
         process.wait()
 
 
-def start(*words, env, **kwargs):
+def start(*words, env, script=RECIPE, **kwargs):
     path = {"PATH": f"{BIN}:{os.environ['PATH']}"}
-    return subprocess.Popen([RECIPE, *words], env={**os.environ, **path, **env}, **kwargs)
+    return subprocess.Popen([script, *words], env={**os.environ, **path, **env}, **kwargs)
+
+
+RECIPES = re.compile(r"scripts/(recipe|quickstart)\.(py|sh)")
 
 
 def running(text):
@@ -47,7 +52,7 @@ def running(text):
             alive = "State:\tZ" not in path.with_name("status").read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if text in command and alive and "recipe.py" not in command:
+        if text in command and alive and not RECIPES.search(command):
             found.append(command)
     return found
 
@@ -87,6 +92,28 @@ def test_a_training_ends_with_a_script_that_is_killed(settings, data, tmp_path):
     process.kill()
     process.wait()
     assert gone(f"--save-dir {tmp_path}/out")
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGKILL"])
+def test_both_trainings_of_the_quickstart_end_with_it(number, tmp_path):
+    small = {**STAR, "MAX_UPDATE": "1000000"}
+    env = {f"PATH_STAR_{name}": value for name, value in small.items()}
+    env |= {"VENV": "none", "GPUS": "0", "OUT": str(tmp_path / "out")}
+    log = tmp_path / "log"
+    with open(log, "w") as out:
+        process = start(env=env, script=ROOT / "scripts/quickstart.sh", stdout=out, stderr=out)
+    trainings = [tmp_path / f"out/path_star/n{n}-seed1" for n in (1, 3)]
+    if together.cores() == 1:
+        trainings.pop()
+    until = time.monotonic() + 120
+    while not all(training_log.records(x / "train.log") for x in trainings):
+        assert time.monotonic() < until and process.poll() is None, log.read_text()
+        time.sleep(0.2)
+    assert all(running(f"--save-dir {x}") for x in trainings)
+    process.send_signal(signal.Signals[number])
+    assert process.wait(20) == -signal.Signals[number]
+    assert all(gone(f"--save-dir {x}") for x in trainings)
 
 
 def snapshot(folder):

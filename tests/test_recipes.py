@@ -8,8 +8,9 @@ import subprocess
 import sys
 
 import pytest
+import training_log
 from commands import ROOT, run
-from recipe_commands import RECIPE, SHAPE, left_over, lines, recipe
+from recipe_commands import RECIPE, SHAPE, STAR, left_over, lines, recipe
 from recipes.datasets import NAMES, find
 
 STAGES = ["download", "extract", "clean", "preprocess", "train", "average", "generate", "score"]
@@ -73,13 +74,41 @@ def test_the_quickstart_scores_teacher_forcing_and_teaforn_side_by_side(
     (tmp_path / "raw").symlink_to(numerals)
     shutil.copytree(preprocessed, tmp_path / "data")
     env = {"VENV": "none", "OUT": str(tmp_path), "MAX_UPDATE": "3", "VOCAB": "120", "BEAMS": "1"}
-    out = run(ROOT / "scripts/quickstart.sh", "--lr", "0.01", env={**env, "GPUS": "0"})
+    env |= {"GPUS": "0", **{f"PATH_STAR_{name}": value for name, value in STAR.items()}}
+    out = run(ROOT / "scripts/quickstart.sh", "--lr", "0.01", env=env)
+    paths = out[out.index("== path-star graphs, 2 arms of 5 nodes, 9 names, 13 test graphs") :]
+    assert re.search(r"^system +updates  exact beam 1  chance  training$", paths, re.MULTILINE)
+    assert re.search(r"^teacher forcing +30 .* 50.00 .*\nTeaForN, N = 3 +30 .* 50.00 ", paths, re.M)
+    assert (tmp_path / "path_star/path-star.png").read_bytes().startswith(b"\x89PNG\r\n")
+    for n, steps in (("1", {1}), ("3", {1, 2, 3})):
+        logged = training_log.records(tmp_path / f"path_star/n{n}-seed1/train.log")
+        assert training_log.curves(logged, "accuracy").keys() == steps
     table = out[out.index("== numerals and dates, English to German, 13 test sentences") :]
     assert re.search(r"^system +updates  BLEU beam 1 +training$", table, flags=re.MULTILINE)
     assert re.search(r"^teacher forcing +3 .*\nTeaForN, N = 2 +3 ", table, flags=re.MULTILINE)
     assert "TeaForN, N = 2 against teacher forcing: p = " in table
     rows = json.loads((tmp_path / "report.json").read_text())["runs"]
     assert [row["system"] for row in rows] == ["teacher forcing", "TeaForN, N = 2"]
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        ({"N": "2"}, "error: N=2: the quickstart trains N=1 and N=2. Leave it out, or run"),
+        ({"PATH_STAR_N": "2"}, "error: PATH_STAR_N=2: the quickstart trains N=1 and N=3. Leave"),
+        (
+            {"PATH_STAR_VOCAB": "9"},
+            "error: PATH_STAR_VOCAB=9: the quickstart sets no VOCAB of path_star. Leave it out, or",
+        ),
+        ({"PATH_STAR_ARMS": "1"}, "error: ARMS: must be at least 2; received '1'."),
+        ({"LR": "0"}, "error: LR: must be above 0; received '0'."),
+    ],
+    ids=str,
+)
+def test_the_quickstart_refuses_a_setting_of_either_task_before_work(env, message, tmp_path):
+    env = {"VENV": "none", "OUT": str(tmp_path / "out"), "GPUS": "0", **env}
+    assert run(ROOT / "scripts/quickstart.sh", env=env, fails=True).startswith(message)
+    assert not list(tmp_path.iterdir())
 
 
 def test_multi30k_runs_from_a_local_folder_and_goes_on_with_a_longer_training(
@@ -114,14 +143,16 @@ def test_dry_run_prints_every_command_needs_nothing_and_writes_nothing(dataset, 
     assert (
         re.findall(r"== (\w+): needs up to [\d.]+ GB of disk, [\d.]+ GB of memory", out) == STAGES
     )
-    commands = ("numerals_corpus.py",) if dataset == "numerals" else ("curl --fail", "extract.py")
-    commands += ("clean.py", "subwords.py encode", "lengths.py")
+    corpora = {x: (f"{x}_corpus.py",) for x in ("numerals", "path_star")}
+    commands = corpora.get(dataset, ("curl --fail", "extract.py"))
+    commands += ("clean.py", "lengths.py")
+    commands += ("cp ",) if dataset == "path_star" else ("subwords.py encode",)
     commands += ("fairseq-preprocess", "fairseq-train", "fairseq-generate", "report.py")
     assert all(command in out for command in commands)
     assert ("teaforn_fairseq.export" in out) == dataset.startswith("wmt14")
     assert out.count("--required-batch-size-multiple 1") == 1 + out.count("fairseq-generate")
     beams = re.findall(r"fairseq-generate .*--beam (\d+)", out)
-    expected = {"wmt14": "1248", "gigaw": "148", "cnndm": "148", "numer": "14"}.get(
+    expected = {"wmt14": "1248", "gigaw": "148", "cnndm": "148", "numer": "14", "path_": "1"}.get(
         dataset[:5], "15"
     )
     assert "".join(beams) == expected

@@ -62,7 +62,9 @@ def test_subwords_refuse_a_vocabulary_the_text_cannot_fill(tmp_path):
 def test_help_tells_every_setting(script):
     out = run(ROOT / "scripts" / script, "--help")
     assert out.startswith("Usage: ")
-    settings = {"quickstart.sh": ["OUT", "SEED", "VOCAB", "MAX_UPDATE", "MAX_TOKENS"]}
+    settings = {
+        "quickstart.sh": ["OUT", "SEED", "VOCAB", "MAX_UPDATE", "MAX_TOKENS", "PATH_STAR_SEED"]
+    }
     settings = [*settings.get(script, ["OMP_NUM_THREADS"]), "PYTHON", "VENV"]
     assert all(f"{setting}=" in out for setting in settings)
 
@@ -136,6 +138,27 @@ def test_report_gives_the_significance_that_sacrebleu_gives(tmp_path):
     assert "sacrebleu:" not in out  # its log
     rows = json.loads((tmp_path / "report.json").read_text())["runs"]
     assert rows[1]["p_value"] == {"4": round(p, 4)} and "p_value" not in rows[0]
+
+
+def test_report_puts_chance_beside_exact_matches_and_beside_nothing_else(tmp_path):
+    (tmp_path / "reference").write_text("4 7 1\n4 2 3\n4 1 7\n")
+    write_run(tmp_path / "a", ["4 7 1", "4 7 1", "4 1 7"])
+    write_run(tmp_path / "b", ["4 7 1", "4 2", "4 1"])
+    words = ["python", ROOT / "scripts/report.py", "--reference", tmp_path / "reference"]
+    words += ["--beams", "4", "--run", "first", tmp_path / "a", "--run", "second", tmp_path / "b"]
+    exact = ("--metrics", "exact", "--json", tmp_path / "report.json")
+    out = run(*words, *exact, "--chance", "50")
+    assert [line.split() for line in out.splitlines()[:3]] == [
+        ["system", "updates", "exact", "beam", "4", "chance", "training"],
+        ["first", "2", "66.67", "50.00", "1", "s"],
+        ["second", "2", "33.33", "50.00", "1", "s"],
+    ]
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["chance"] == 50 and report["runs"][0]["exact"] == {"4": 66.67}
+    assert "chance" not in run(*words, *exact)
+    for options in (["--chance", "50"], [*exact, "--chance", "101"]):
+        told = "error: --chance: must be from 0 to 100, and goes with --metrics exact; received"
+        assert told in run(*words, *options, fails=True)
 
 
 @pytest.mark.parametrize(

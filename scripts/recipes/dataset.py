@@ -50,6 +50,7 @@ class Recipe:
             text of all splits to the folder ``--out``.
         valid_every: every so many cleaned training pairs is for validation; 0: there is a split.
         bart: "" or the pretrained model, ``bart.base`` or ``bart.large``.
+        words: whether the text's words are the tokens, so that no subwords are learned.
         arch: of the model, without ``teaforn_``.
         training: options of fairseq-train.
         generation: options of fairseq-generate.
@@ -68,6 +69,7 @@ class Recipe:
     corpus: tuple[str, ...] = ()
     valid_every: int = 0
     bart: str = ""
+    words: bool = False
     generation: list[str] = field(default_factory=lambda: ["--remove-bpe", "sentencepiece"])
     scoring: tuple[str, ...] = ()
     test_set: str = ""

@@ -90,7 +90,7 @@ def made_before(job: Job, stage: str) -> None:
 
 
 def preprocess(job: Job) -> None:
-    """Subwords, and binary data in OUT/data/bin."""
+    """Subwords, unless words are the tokens, and binary data in OUT/data/bin."""
     made = records.result(job, "preprocess")
     made_before(job, "clean")
     if job.there(made.path):
@@ -98,10 +98,13 @@ def preprocess(job: Job) -> None:
         return
     data, s = made.whole, job.s
     partial = data / "partial"
-    if job.recipe.bart:
+    learning = not (job.recipe.bart or job.recipe.words)
+    if learning:
+        job.shell.note(f"learning {s['VOCAB']} joint subwords and binarising")
+    elif job.recipe.bart:
         job.shell.note("splitting into GPT-2's subwords and binarising")
     else:
-        job.shell.note(f"learning {s['VOCAB']} joint subwords and binarising")
+        job.shell.note("binarising")
     job.shell.remove(partial)
     job.shell.folder(partial / "text")
     _encode(job, partial)
@@ -110,7 +113,7 @@ def preprocess(job: Job) -> None:
     lengths += ("--truncate-source",) if "--truncate-source" in job.recipe.generation else ()
     job.shell.run("python", job.script("lengths.py"), *lengths, "--json", partial / "lengths.json")
     _binarise(job, partial)
-    if not job.recipe.bart:
+    if learning:
         job.shell.move(partial / "spm.model", data / "spm.model")
     job.shell.move(partial / "lengths.json", data / "lengths.json")
     records.write(job, made)
@@ -119,10 +122,15 @@ def preprocess(job: Job) -> None:
 
 
 def _encode(job: Job, partial: Path) -> None:
-    """All splits in both languages to partial/text."""
+    """All splits in both languages to partial/text, as tokens."""
     command = ("python", job.script("subwords.py"))
     clean, bart = job.out / "clean", job.out / job.recipe.bart
     languages = (job.recipe.source, job.recipe.target)
+    splits = ("train", "valid", "test")
+    inputs = [clean / f"{split}.{x}" for split in splits for x in languages]
+    if job.recipe.words:
+        job.shell.copy(inputs, partial / "text")
+        return
     if job.recipe.bart:
         model = ("--gpt2-encoder-json", bart / "encoder.json", "--gpt2-vocab-bpe")
         model += (bart / "vocab.bpe",)
@@ -131,8 +139,6 @@ def _encode(job: Job, partial: Path) -> None:
         train = ("--input", *(clean / f"train.{x}" for x in languages))
         size = job.s.options(VOCAB="--vocab-size", SPM_SENTENCES="--sentences")
         job.shell.run(*command, "learn", *train, *size, *model)
-    splits = ("train", "valid", "test")
-    inputs = [clean / f"{split}.{x}" for split in splits for x in languages]
     workers = ("--workers", job.s["WORKERS"])
     job.shell.run(
         *(*command, "encode", *model, *workers, "--input", *inputs), "--out", partial / "text"

@@ -1,36 +1,83 @@
-"""The command line of scripts/quickstart.sh: the data set numerals with N = 1 and N = 2."""
+"""The command line of scripts/quickstart.sh: two tasks, each with teacher forcing and TeaForN."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from recipes import common, datasets, engine, prepare, results, train
+from recipes import common, datasets, engine, prepare, results, together
 from recipes.errors import Refused
 from recipes.job import Job
+from recipes.settings import Values
+from recipes.shell import Shell
 
-NAME = "numerals"
-USAGE = """\
+STAR, TEXT = "path_star", "numerals"
+PREFIX = "PATH_STAR_"
+EXTRAS = "demo"
+SYSTEMS = {  # N by the name for people, the baseline first
+    STAR: {"teacher forcing": "1", "TeaForN, N = 3": "3"},
+    TEXT: {"teacher forcing": "1", "TeaForN, N = 2": "2"},
+}
+MACHINE = ("CHECK_DISK", "GPUS", "WORKERS")  # settings that hold for both
+USAGE = f"""\
 Usage: scripts/quickstart.sh [FAIRSEQ-TRAIN OPTIONS]
 
-Sets up a virtual environment, writes a corpus of numerals and dates (English to German), trains
-teacher forcing and TeaForN (N = 2) from the same seed, generates with beams 1 and 4 and prints
-sacreBLEU and training time. A few minutes on two CPU cores; a GPU is used when there is one.
-Safe to run again: what is done is skipped, an interrupted training goes on.
+Sets up a virtual environment and trains teacher forcing and TeaForN, from the same seed, on two
+tasks:
+
+1. Path-star graphs, which teacher forcing does not learn: find the way through a graph of two arms.
+   N = 3. Prints the share of whole paths right by greedy search beside that of a guess, and draws
+   how each step learns in its turn: OUT/path_star/path-star.png.
+2. Numerals and dates, English to German. N = 2. Generates with beams 1 and 4 and prints sacreBLEU.
+
+Both trainings of a task run at the same time where there are two CPU cores for them, and print to
+train.log in their folders. Some minutes on two cores; a GPU is used when there is one. Safe to run
+again: what is done is skipped, an interrupted training goes on.
 
 Environment (defaults):
   OUT=runs/quickstart   where everything is written
-  SEED=1                of the corpus and of both trainings
-  VOCAB=400             joint subwords
-  MAX_UPDATE=1000       updates of each training
-  MAX_TOKENS=2000       tokens of a batch
+  SEED=1                of the corpus of numerals and of both trainings on it
+  VOCAB=400             their joint subwords
+  MAX_UPDATE=1000       updates of each training on them
+  MAX_TOKENS=2000       tokens of a batch of them
   PYTHON=python3        Python 3.11 or 3.12 for the virtual environment
   VENV=.venv            the virtual environment; none: the active one as it is
-Further arguments are passed on to both fairseq-train runs. Further settings: scripts/recipe.sh
-numerals --help.
+Settings and further arguments, which fairseq-train gets, are those of the second task;
+scripts/recipe.sh {TEXT} --help shows the others. With {PREFIX} in front, as in
+{PREFIX}SEED=2, a setting is the first one's: scripts/recipe.sh {STAR} --help.
+{", ".join(MACHINE[:-1])} and {MACHINE[-1]} hold for both.
 """
 
 
+@dataclass(frozen=True)
+class Task:
+    """A data set with the settings of each system.
+
+    Attributes:
+        name: of the data set.
+        values: by the system's name.
+    """
+
+    name: str
+    values: Mapping[str, Values]
+
+    def check(self) -> None:
+        """Every mistake that can be seen before work.
+
+        Raises:
+            Refused: the first one.
+        """
+        for s in self.values.values():
+            engine.check(self.name, datasets.find(self.name), s)
+
+    def jobs(self, shell: Shell, options: tuple[str, ...] = ()) -> dict[str, Job]:
+        """What there is to do, by the system's name."""
+        entry = datasets.find(self.name)
+        return {x: Job(self.name, entry, s, shell, options) for x, s in self.values.items()}
+
+
 def main(words: list[str]) -> None:
-    """Run both trainings.
+    """Run both tasks.
 
     Args:
         words: further options of fairseq-train.
@@ -39,29 +86,100 @@ def main(words: list[str]) -> None:
         if words[:1] in (["-h"], ["--help"]):
             print(USAGE, end="")
             return
-        if os.environ.get("N"):
-            raise Refused(
-                f"N={os.environ['N']}: the quickstart trains N=1 and N=2. Leave it out, or run"
-                f" scripts/recipe.sh {NAME}."
-            )
-        entry = datasets.find(NAME)
-        given = {**os.environ, "OUT": os.environ.get("OUT") or str(common.RUNS / "quickstart")}
-        values = [engine.values_of(NAME, entry, {**given, "N": n}) for n in ("1", "2")]
-        for s in values:
-            engine.check(NAME, entry, s)
-        shell = engine.shell_of(entry.extras, dry=False)
-        run([Job(NAME, entry, s, shell, tuple(words)) for s in values])
+        star, text = tasks(os.environ)
+        for task in (star, text):
+            task.check()
+        shell = engine.shell_of(EXTRAS, dry=False)
+        require_matplotlib(shell)
+        show_paths(star.jobs(shell))
+        show_text(text.jobs(shell, tuple(words)))
 
 
-def run(jobs: list[Job]) -> None:
-    """Train, generate and score side by side, the baseline first."""
-    names = ("teacher forcing", "TeaForN, N = 2")
-    with engine.alone(jobs[0]):
-        for job in jobs:
-            for stage in (prepare.extract, prepare.clean, prepare.preprocess, train.train):
-                stage(job)
-            results.generate(job)
-        runs: list[tuple[str, Path]] = [
-            (name, job.run) for name, job in zip(names, jobs, strict=True)
-        ]
-        results.report(jobs[0], runs, jobs[0].out / "report.json", of="test sentences")
+def tasks(environment: Mapping[str, str]) -> tuple[Task, Task]:
+    """Path-star graphs and the text, with their settings from the environment.
+
+    Raises:
+        Refused: a setting is not the user's, or there is none of the name.
+    """
+    out = environment.get("OUT") or str(common.RUNS / "quickstart")
+    known = {setting.name for setting in datasets.find(STAR).all_settings()}
+    stars = {x: environment[x] for x in MACHINE if x in environment}
+    for name, value in environment.items():
+        if name.startswith(PREFIX) and value:
+            setting = name.removeprefix(PREFIX)
+            if setting not in known - {"OUT"}:
+                raise Refused(
+                    f"{name}={value}: the quickstart sets no {setting} of {STAR}. Leave it out, or"
+                    f" see scripts/recipe.sh {STAR} --help."
+                )
+            stars[setting] = value
+    return (
+        _task(STAR, {**stars, "OUT": str(Path(out) / STAR)}, PREFIX),
+        _task(TEXT, {**environment, "OUT": out}, ""),
+    )
+
+
+def _task(name: str, given: Mapping[str, str], prefix: str) -> Task:
+    if given.get("N"):
+        fixed = " and ".join(f"N={n}" for n in SYSTEMS[name].values())
+        raise Refused(
+            f"{prefix}N={given['N']}: the quickstart trains {fixed}. Leave it out, or run"
+            f" scripts/recipe.sh {name}."
+        )
+    entry = datasets.find(name)
+    return Task(
+        name,
+        {x: engine.values_of(name, entry, {**given, "N": n}) for x, n in SYSTEMS[name].items()},
+    )
+
+
+def require_matplotlib(shell: Shell) -> None:
+    """Stop before work if no picture can be drawn, as may be with VENV=none.
+
+    Raises:
+        Refused: so it is.
+    """
+    code = "import importlib.util, sys; sys.exit(importlib.util.find_spec('matplotlib') is None)"
+    if shell.read("python", "-c", code)[0]:
+        raise Refused(
+            "VENV=none: takes the active environment as it is, and that has no matplotlib. Install"
+            f' the extra {EXTRAS} (pip install --constraint constraints.txt ".[{EXTRAS}]"), or'
+            " leave VENV out."
+        )
+
+
+def show_paths(jobs: dict[str, Job]) -> None:
+    """Path-star graphs: a table and a picture."""
+    first = next(iter(jobs.values()))
+    with engine.alone(first):
+        run(jobs, of="test graphs")
+        first.shell.tell(
+            "Whole paths right by greedy search, beside a guess. One training of each; README.md"
+            " tells how many of ten seeds learn it."
+        )
+        picture = ("--out", first.out / "path-star.png", "--title", first.recipe.title)
+        logs = [word for name, job in jobs.items() for word in ("--run", name, together.log(job))]
+        first.shell.run("python", first.script("staircase.py"), *picture, *logs)
+
+
+def show_text(jobs: dict[str, Job]) -> None:
+    """Numerals and dates: a table."""
+    with engine.alone(next(iter(jobs.values()))):
+        run(jobs, of="test sentences")
+
+
+def run(jobs: dict[str, Job], *, of: str) -> None:
+    """Train, generate and score side by side, the baseline first.
+
+    Args:
+        jobs: by the system's name.
+        of: what is counted in the headline.
+    """
+    first = next(iter(jobs.values()))
+    for stage in (prepare.extract, prepare.clean, prepare.preprocess):
+        stage(first)
+    together.train(jobs)
+    for job in jobs.values():
+        results.generate(job)
+    runs: list[tuple[str, Path]] = [(name, job.run) for name, job in jobs.items()]
+    results.report(first, runs, first.out / "report.json", of=of)

@@ -1,15 +1,31 @@
 """The stage train."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 from recipes import files, records
 from recipes.common import EVERY, PLUGIN, ROOT, count_gpus
 from recipes.errors import Failed, Refused
 from recipes.job import Job
 from recipes.limits import check_lengths
 from recipes.prepare import made_before
+from recipes.shell import Word
 
 
 def train(job: Job) -> None:
     """fairseq-train, resumed where it stopped."""
+    if command := begin(job):
+        job.shell.note(f"training {job.run}")
+        with finishing([job]):
+            job.shell.run(*command)
+
+
+def begin(job: Job) -> tuple[Word, ...]:
+    """The folder and the record of a run; its command, or () if it is complete.
+
+    Raises:
+        Refused: something does not fit.
+    """
     made_before(job, "preprocess")
     s, run = job.s, job.run
     if not job.shell.dry and s.whole("GPUS") > int(count_gpus()):
@@ -27,24 +43,36 @@ def train(job: Job) -> None:
     if begun(job):
         records.check(job, made)
         if _complete(job):
-            return
+            return ()
     else:
         job.shell.folder(run)
         records.write(job, made)
-    job.shell.note(f"training {run}")
     command = ("fairseq-train", job.out / "data/bin", "--user-dir", PLUGIN, "--save-dir", run)
     command += ("--max-update", s["MAX_UPDATE"], *EVERY, *job.machine_options())
+    return (*command, *job.train_options())
+
+
+@contextmanager
+def finishing(jobs: Sequence[Job]) -> Iterator[None]:
+    """Mark trainings as complete when they have run.
+
+    Raises:
+        Refused: one failed. Those that have saved nothing leave no record.
+    """
     try:
-        job.shell.run(*command, *job.train_options())
+        yield
     except Failed as error:
-        if not begun(job):
-            made.record.unlink()
+        for job in jobs:
+            if not begun(job):
+                records.result(job, "train").record.unlink()
+        runs = " and ".join(str(job.run) for job in jobs)
         raise Refused(
-            f"training stopped, for the reason above. What it saved in {run} is whole: run again"
+            f"training stopped, for the reason above. What it saved in {runs} is whole: run again"
             " and it goes on from there."
         ) from error
-    if not job.shell.dry:
-        files.write(run / "trained", f"{s['MAX_UPDATE']}\n")
+    for job in jobs:
+        if not job.shell.dry:
+            files.write(job.run / "trained", f"{job.s['MAX_UPDATE']}\n")
 
 
 def begun(job: Job) -> bool:

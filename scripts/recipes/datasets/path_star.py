@@ -1,0 +1,112 @@
+"""Path-star graphs, a task that teacher forcing does not learn and TeaForN does: written by
+path_star_corpus.py, nothing to download. What scripts/quickstart.sh trains first."""
+
+import re
+
+from path_star_corpus import FORMATS, Stars, check_lines
+
+from recipes.common import SUBWORDS, count_gpus, learning_rate, processes_of, warm_up
+from recipes.dataset import DataSet, Needs, Recipe, check_shape, shape, shape_options
+from recipes.errors import Refused
+from recipes.rules import choice, whole
+from recipes.settings import Setting, Values
+
+SENTENCES = 256  # of a batch
+FLAGS = ("ARMS", "LENGTH", "NAMES", "FORMAT", "TRAIN_LINES", "TEST_LINES")
+
+
+def stars(s: Values) -> Stars:
+    """The graphs.
+
+    Raises:
+        Refused: there are none.
+    """
+    try:
+        return Stars(s.whole("ARMS"), s.whole("LENGTH"), s.whole("NAMES"))
+    except ValueError as error:
+        raise Refused(as_settings(error)) from error
+
+
+def as_settings(error: ValueError) -> str:
+    """A message of the corpus script with the names of the settings: TEST_LINES, --test-lines."""
+    return re.sub(r"--([a-z-]+)", lambda x: x[1].replace("-", "_").upper(), str(error))
+
+
+def check(s: Values) -> None:
+    """Graphs and lines that there can be, and heads that fit.
+
+    Raises:
+        Refused: there cannot, or they do not.
+    """
+    check_shape(s)
+    try:
+        check_lines(stars(s), s.whole("TRAIN_LINES"), s.whole("TEST_LINES"))
+    except ValueError as error:
+        raise Refused(as_settings(error)) from error
+    tokens = stars(s).source_tokens(s["FORMAT"])
+    if tokens > s.whole("MAX_SUBWORDS"):
+        raise Refused(
+            f"ARMS={s['ARMS']}, LENGTH={s['LENGTH']}: make sources of {tokens} words; received"
+            f" MAX_SUBWORDS={s['MAX_SUBWORDS']}. Lower them."
+        )
+
+
+def batch_tokens(s: Values) -> str:
+    """SENTENCES sources with their ends: all are equally long, and longer than the targets."""
+    return str(SENTENCES * (stars(s).source_tokens(s["FORMAT"]) + 1))
+
+
+def recipe(s: Values) -> Recipe:
+    """Everything from the settings."""
+    flags = {name: f"--{name.lower().replace('_', '-')}" for name in FLAGS}
+    return Recipe(
+        title=f"path-star graphs, {s['ARMS']} arms of {s['LENGTH']} nodes, {s['NAMES']} names",
+        source="graph",
+        target="path",
+        corpus=("path_star_corpus.py", *s.options(**flags, CORPUS_SEED="--seed")),
+        words=True,
+        arch="transformer",
+        training=[
+            *shape_options(s),
+            *("--encoder-normalize-before", "--decoder-normalize-before"),
+            *("--encoder-learned-pos", "--decoder-learned-pos"),
+            *("--optimizer", "adam", "--adam-betas", "(0.9, 0.98)", "--clip-norm", "1.0"),
+            *s.options(LR="--lr", WARMUP="--warmup-updates"),
+            *("--lr-scheduler", "fixed", "--report-accuracy"),
+        ],
+        generation=[],
+        scoring=("--metrics", "exact", "--chance", f"{100 / s.whole('ARMS'):.2f}"),
+    )
+
+
+DATASET = DataSet(
+    settings=(
+        Setting("ARMS", "2", "of a graph", whole(2, 100), "extract"),
+        Setting("LENGTH", "5", "nodes of an arm, the start counted", whole(2, 100), "extract"),
+        Setting("NAMES", "9", "to draw those of the nodes from", whole(1), "extract"),
+        Setting("FORMAT", "edge", "of the source; edge: an edge is a word, words: two and a bar",
+                choice(*FORMATS), "extract"),
+        Setting("TRAIN_LINES", "400000", "graphs of training", whole(1), "extract"),
+        Setting("TEST_LINES", "500", "graphs of validation, and of the test", whole(1), "extract"),
+        Setting("CORPUS_SEED", "1", "of the graphs; SEED is the training's", whole(), "extract"),
+        *shape(layers=2, width=128, ffn=256, heads=4, dropout=0),
+        learning_rate("0.001"),
+        warm_up("200"),
+    ),
+    recipe=recipe,
+    extras="demo",
+    check=check,
+    defaults={
+        **{"N": "3", "DISCOUNT": "1", "LABEL_SMOOTHING": "0", "MAX_UPDATE": "1500"},
+        **{"BEAMS": "1", "FP16": "0", "MAX_TOKENS": batch_tokens},
+        "GPUS": lambda s: min(count_gpus(), "1"),
+        "BATCH": lambda s: str(processes_of(s) * s.whole("MAX_TOKENS")),
+    },
+    without=SUBWORDS,
+    needs={
+        "extract": Needs(0.1, 0.1, "a minute"),
+        "preprocess": Needs(0.2, 1, "a minute"),
+        "train": Needs(0.2, 2, "minutes on two CPU cores"),
+        "generate": Needs(0.1, 1, "a minute"),
+    },
+)  # fmt: skip
