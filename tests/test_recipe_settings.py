@@ -38,6 +38,18 @@ def refused(dataset, **given):
             " rise; received '2@5,3@1'.\n",
         ),
         ({"N": "full", "DISCOUNT": "1"}, "error: DISCOUNT=1: does nothing with N=full. Leave it"),
+        (
+            {"N": "2", "WEIGHTS": "1,1", "DISCOUNT": "1"},
+            "error: DISCOUNT=1: does nothing with WEIGHTS=1,1. Leave it out.\n",
+        ),
+        (
+            {"N": "3", "WEIGHTS": "1,1"},
+            "error: WEIGHTS=1,1: needs a weight for each step; received N=3.\n",
+        ),
+        (
+            {"WEIGHTS": "1,-1"},
+            "error: WEIGHTS: must be numbers from 0 on, not all 0, between commas; received '1,-1'",
+        ),
         ({"SRC": "it"}, "error: SRC and TGT must be two of en, de, fr; received 'it' 'de'. See"),
         (
             {"SIZE": "big"},

@@ -6,7 +6,17 @@ import subprocess
 from pathlib import Path
 
 from recipes.errors import Refused
-from recipes.rules import anything, choice, number, numbers, positive, schedule, switch, whole
+from recipes.rules import (
+    anything,
+    choice,
+    number,
+    numbers,
+    positive,
+    schedule,
+    switch,
+    weights,
+    whole,
+)
 from recipes.settings import Default, Setting, Values
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +62,8 @@ SETTINGS = (
     Setting("DISCOUNT", "0.5", "weight of step i is DISCOUNT^(i-1)",
             schedule(number(lambda x: 0 <= x <= 1, "from 0 to 1"),
                      "a number from 0 to 1 or a schedule"), "train"),
+    Setting("WEIGHTS", "", "of the steps one by one, as in 1,1,3; empty: by DISCOUNT", weights,
+            "train"),
     Setting("FEEDBACK", "", "as --teaforn-feedback; empty: hidden",
             choice(*FEEDBACKS), "train"),
     Setting("GPUS", lambda _: count_gpus(), "of this machine; 0: CPU", whole()),
@@ -93,8 +105,7 @@ def check(s: Values) -> None:
     s.check_all()
     if s["N"] == "1" and s["FEEDBACK"]:
         raise Refused(f"FEEDBACK={s['FEEDBACK']}: does nothing with N=1. Leave it out, or raise N.")
-    if s["N"] == "full" and s.given("DISCOUNT"):
-        raise Refused(f"DISCOUNT={s['DISCOUNT']}: does nothing with N=full. Leave it out.")
+    check_weights(s)
     if s.on("FP16") and s["GPUS"] == "0":
         raise Refused("FP16=1: needs a GPU; received GPUS=0.")
     if s["DATA"] and not os.path.isdir(s["DATA"]):
@@ -108,6 +119,19 @@ def check(s: Values) -> None:
             f" one every SAVE_INTERVAL={interval}. Average fewer or save more often."
         )
     fit_batch(s)
+
+
+def check_weights(s: Values) -> None:
+    """One way to weigh the steps, and a weight for each.
+
+    Raises:
+        Refused: another number of weights, or weights or discount that do nothing.
+    """
+    if s["WEIGHTS"] and str(s["WEIGHTS"].count(",") + 1) != s["N"]:
+        raise Refused(f"WEIGHTS={s['WEIGHTS']}: needs a weight for each step; received N={s['N']}.")
+    if s.given("DISCOUNT") and (s["N"] == "full" or s["WEIGHTS"]):
+        other = "N=full" if s["N"] == "full" else f"WEIGHTS={s['WEIGHTS']}"
+        raise Refused(f"DISCOUNT={s['DISCOUNT']}: does nothing with {other}. Leave it out.")
 
 
 def fit_batch(s: Values) -> None:

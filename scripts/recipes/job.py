@@ -74,7 +74,9 @@ class Job:
         s, recipe = self.s, self.recipe
         words = ["--arch", f"teaforn_{recipe.arch}", *recipe.training]
         words += ["--criterion", "teaforn_cross_entropy", "--teaforn-n", s["N"]]
-        if s["N"] != "full":
+        if s["WEIGHTS"]:
+            words += ["--teaforn-weights", s["WEIGHTS"]]
+        elif s["N"] != "full":
             words += ["--teaforn-discount", s["DISCOUNT"]]
         if s["FEEDBACK"]:
             words += ["--teaforn-feedback", s["FEEDBACK"]]

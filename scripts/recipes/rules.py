@@ -46,6 +46,14 @@ def switch() -> Rule:
     return choice("0", "1")
 
 
+def weights(value: str) -> str | None:
+    """Numbers from 0 on, one of them above, between commas."""
+    decimal = number(lambda x: x >= 0, "")
+    words = value.split(",")
+    good = all(decimal(word) is None for word in words) and any(map(float, words))
+    return None if good else "numbers from 0 on, not all 0, between commas"
+
+
 def numbers(value: str) -> str | None:
     """Whole numbers from 1 on, between spaces."""
     words = value.split()

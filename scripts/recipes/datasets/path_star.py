@@ -11,7 +11,7 @@ from recipes.errors import Refused
 from recipes.rules import choice, whole
 from recipes.settings import Setting, Values
 
-SENTENCES = 256  # of a batch
+SENTENCES = 128  # of a batch
 FLAGS = ("ARMS", "LENGTH", "NAMES", "FORMAT", "TRAIN_LINES", "TEST_LINES")
 
 
@@ -86,18 +86,20 @@ DATASET = DataSet(
         Setting("NAMES", "9", "to draw those of the nodes from", whole(1), "extract"),
         Setting("FORMAT", "edge", "of the source; edge: an edge is a word, words: two and a bar",
                 choice(*FORMATS), "extract"),
-        Setting("TRAIN_LINES", "400000", "graphs of training", whole(1), "extract"),
+        Setting("TRAIN_LINES", "200000", "graphs of training", whole(1), "extract"),
         Setting("TEST_LINES", "500", "graphs of validation, and of the test", whole(1), "extract"),
         Setting("CORPUS_SEED", "1", "of the graphs; SEED is the training's", whole(), "extract"),
-        *shape(layers=2, width=128, ffn=256, heads=4, dropout=0),
-        learning_rate("0.001"),
+        *shape(layers=2, width=64, ffn=128, heads=4, dropout=0),
+        learning_rate("0.005"),
         warm_up("200"),
     ),
     recipe=recipe,
     extras="demo",
     check=check,
     defaults={
-        **{"N": "3", "DISCOUNT": "1", "LABEL_SMOOTHING": "0", "MAX_UPDATE": "1500"},
+        **{"N": "3", "DISCOUNT": "1", "LABEL_SMOOTHING": "0", "MAX_UPDATE": "2500"},
+        # The last step has the most to learn: it sees the least gold.
+        "WEIGHTS": lambda s: "" if s["N"] != "3" or s.given("DISCOUNT") else "1,1,3",
         **{"BEAMS": "1", "FP16": "0", "MAX_TOKENS": batch_tokens},
         "GPUS": lambda s: min(count_gpus(), "1"),
         "BATCH": lambda s: str(processes_of(s) * s.whole("MAX_TOKENS")),
