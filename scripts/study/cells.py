@@ -1,0 +1,97 @@
+"""What the study of path-star graphs trains. A cell is a task and a way to train it.
+
+Every cell has the model, the batch and the learning rate of the recipe path_star, N = 3 and equal
+weights, unless it says otherwise.
+"""
+
+from dataclasses import dataclass, field
+
+from path_star_corpus import Stars
+
+Options = dict[str, str]
+
+STARS = {
+    "2x4": Stars(2, 4, 7),
+    "2x5": Stars(2, 5, 9),
+    "2x7": Stars(2, 7, 13),
+    "3x4": Stars(3, 4, 10),
+    "5x5": Stars(5, 5, 21),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A task and a way to train it.
+
+    Attributes:
+        what: for people.
+        n: --teaforn-n.
+        teaforn: further options of the criterion.
+        stars: the graphs, a key of STARS.
+        form: of the source, a key of path_star_corpus.FORMATS.
+        family: of the model, a key of FAMILIES.
+        updates: after which a training that has not solved the task ends.
+        other: further options of fairseq-train.
+    """
+
+    what: str
+    n: str = "3"
+    teaforn: Options = field(default_factory=dict)
+    stars: str = "2x5"
+    form: str = "edge"
+    family: str = "transformer"
+    updates: int = 3000
+    other: Options = field(default_factory=dict)
+
+    def options(self) -> list[str]:
+        """Those of the criterion, equal weights unless they are given."""
+        weighed = self.n in ("1", "full") or {"--teaforn-weights", "--teaforn-preset"} & {
+            *self.teaforn
+        }
+        given = {"--teaforn-n": self.n, **({} if weighed else {"--teaforn-discount": "1"})}
+        merged = {**given, **self.teaforn, **self.other}
+        return [word for name, value in merged.items() for word in (name, value) if word]
+
+
+def _both(name: str, what: str, **task: str) -> dict[str, Cell]:
+    """Teacher forcing and N = 3 on another task; one needs less than half of the other's time."""
+    return {
+        f"{name}-n1": Cell(f"{what}: teacher forcing", "1", updates=6000, **task),
+        f"{name}-n3": Cell(f"{what}: N = 3", updates=6000, **task),
+    }
+
+
+CELLS: dict[str, Cell] = {
+    "n1": Cell("teacher forcing", "1", updates=6000),
+    "n2": Cell("N = 2", "2"),
+    "n3": Cell("N = 3"),
+    "n4": Cell("N = 4", "4"),
+    "n5": Cell("N = 5", "5"),
+    "full": Cell("full", "full"),
+    "n2-half": Cell("N = 2, discount 0.5", "2", {"--teaforn-discount": "0.5"}),
+    "n3-half": Cell("N = 3, discount 0.5", "3", {"--teaforn-discount": "0.5"}),
+    "n5-half": Cell("N = 5, discount 0.5", "5", {"--teaforn-discount": "0.5"}),
+    "n3-last": Cell("N = 3, weights 1, 1, 3", "3", {"--teaforn-weights": "1,1,3"}),
+    "n3-normalized": Cell("N = 3, normalized", "3", {"--teaforn-normalize": ""}),
+    "topk": Cell("feedback topk", "3", {"--teaforn-feedback": "topk"}),
+    "gumbel": Cell("feedback gumbel", "3", {"--teaforn-feedback": "gumbel"}),
+    "argmax": Cell("feedback argmax", "3", {"--teaforn-feedback": "argmax"}),
+    "detach": Cell("gradient cut", "3", {"--teaforn-detach": ""}),
+    "shifted": Cell("shifted labels", "3", {"--teaforn-labels": "shifted"}),
+    "scheduled-sampling": Cell(
+        "scheduled sampling, ramp of 1,000 updates",
+        "2",
+        {"--teaforn-preset": "scheduled-sampling", "--teaforn-mix": "linear:1000"},
+    ),
+    "sample-half": Cell("half of the positions", "3", {"--teaforn-sample-positions": "0.5"}),
+    "sample-quarter": Cell("a quarter of them", "3", {"--teaforn-sample-positions": "0.25"}),
+    "every-2": Cell("every 2nd update", "3", {"--teaforn-every": "2"}),
+    "every-4": Cell("every 4th update", "3", {"--teaforn-every": "4"}),
+    **_both("2x4", "G(2, 4)", stars="2x4"),
+    **_both("2x7", "G(2, 7)", stars="2x7"),
+    **_both("3x4", "G(3, 4)", stars="3x4"),
+    **_both("5x5", "G(5, 5)", stars="5x5"),
+    **_both("words", "words", form="words"),
+    **_both("words-lightconv", "words, LightConv", form="words", family="lightconv"),
+    **_both("lm", "decoder alone", family="transformer_lm"),
+}

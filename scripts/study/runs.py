@@ -1,0 +1,145 @@
+"""One training of the study: until it solves the task or has had its updates, and its score."""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from recipes.common import PLUGIN
+from training_log import curves, records
+
+from study.cells import STARS, Cell
+from study.data import prepare
+from study.models import model_options
+
+CHECKED = 50  # updates between two validations
+SOLVED = 0.95  # of whole paths
+VALID = "| valid | "
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of a cell with a seed.
+
+    Attributes:
+        cell: its name.
+        seed: of the training.
+        solved: updates at the first validation that shows SOLVED of whole paths; None: never.
+        updates: that it had.
+        paths: share of the test's whole paths right by greedy search, in percent.
+        accuracy: tokens of the last validation that each step has right, in percent, step 1 first.
+        seconds: of CPU time.
+    """
+
+    cell: str
+    seed: int
+    solved: int | None
+    updates: int
+    paths: float
+    accuracy: list[float]
+    seconds: int
+
+
+Curve = list[tuple[int, int, float]]  # update, step, tokens right in percent
+
+
+def train(name: str, cell: Cell, seed: int, work: Path) -> tuple[Run, Curve]:
+    """Train and test.
+
+    Args:
+        name: of the cell.
+        cell: the cell.
+        seed: of the training.
+        work: folder of data and checkpoints.
+
+    Returns:
+        What came of it, and its validations.
+    """
+    data, run = prepare(cell, work / "data"), work / "runs" / f"{name}-{seed}"
+    run.mkdir(parents=True, exist_ok=True)
+    began = os.times()
+    enough = needed_accuracy(STARS[cell.stars].length)
+    until_solved(command(cell, seed, data, run), run / "log", enough)
+    paths = whole_paths(cell, data, run)
+    ended = os.times()
+    logged = records(run / "log", "valid")
+    right = [x["num_updates"] for x in logged if float(x["valid_accuracy_1"]) >= enough]
+    accuracy = curves(logged, "valid_accuracy")
+    result = Run(
+        cell=name,
+        seed=seed,
+        solved=min(right, default=None),
+        updates=logged[-1]["num_updates"],
+        paths=paths,
+        accuracy=[curve[-1][1] for curve in accuracy.values()],
+        seconds=round(ended.children_user - began.children_user),
+    )
+    return result, [(x, step, y) for step, curve in accuracy.items() for x, y in curve]
+
+
+def needed_accuracy(length: int) -> float:
+    """Percent of tokens right that leave no room for more than 1 - SOLVED of paths being wrong.
+
+    A path of l nodes has l + 1 tokens, its end included, and greedy search finds it whole exactly
+    where teacher forcing has all of them right.
+    """
+    return 100 - 100 * (1 - SOLVED) / (length + 1)
+
+
+def command(cell: Cell, seed: int, data: Path, run: Path) -> list[str]:
+    """fairseq-train and its options."""
+    words = ["fairseq-train", data, "--user-dir", PLUGIN, "--save-dir", run, "--cpu"]
+    words += ["--criterion", "teaforn_cross_entropy", "--report-accuracy", "--seed", seed]
+    words += [*model_options(cell), *cell.options(), "--max-update", cell.updates]
+    words += ["--required-batch-size-multiple", "1", "--log-format", "json", "--num-workers", "0"]
+    words += ["--log-interval", CHECKED, "--validate-interval-updates", CHECKED]
+    words += ["--save-interval-updates", CHECKED, "--keep-interval-updates", "1"]
+    words += ["--no-epoch-checkpoints"]
+    return [str(word) for word in words]
+
+
+def until_solved(words: list[str], log: Path, enough: float) -> None:
+    """Run a training, and end it once a validation is good enough and a checkpoint is saved.
+
+    Args:
+        words: the command.
+        log: what it prints is added to this file.
+        enough: percent of tokens that step 1 must have right.
+
+    Raises:
+        ChildProcessError: it failed.
+    """
+    with open(log, "a", encoding="utf-8") as out:
+        child = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+        )
+        solved = ended = False
+        for line in child.stdout or ():
+            out.write(line)
+            out.flush()
+            if VALID in line and not solved:
+                solved = float(json.loads(line.partition(VALID)[2])["valid_accuracy_1"]) >= enough
+            if solved and not ended and "Saved checkpoint" in line:
+                child.terminate()
+                ended = True
+    if child.wait() and not ended:
+        raise ChildProcessError(f"{' '.join(words)} failed; see {log}")
+
+
+def whole_paths(cell: Cell, data: Path, run: Path) -> float:
+    """Percent of the test's paths that greedy search finds whole."""
+    found = ["fairseq-generate", data, "--user-dir", PLUGIN, "--path", run / "checkpoint_last.pt"]
+    found += ["--beam", "1", "--batch-size", "128", "--cpu", "--required-batch-size-multiple", "1"]
+    if cell.family == "transformer_lm":
+        found += ["--task", "language_modeling", "--sample-break-mode", "eos"]
+        found += ["--prefix-size", STARS[cell.stars].source_tokens(cell.form) + 1]
+    done = subprocess.run(
+        [str(word) for word in found], check=True, capture_output=True, text=True, encoding="utf-8"
+    )
+    lines = [line.split("\t") for line in done.stdout.split("\n") if line[:2] in ("T-", "H-")]
+    target, hypothesis = (
+        {kind[2:]: words[-1] for kind, *words in lines if kind.startswith(x)} for x in ("T-", "H-")
+    )
+    right = sum(hypothesis[number] == target[number] for number in target)
+    return round(100 * right / len(target), 1)

@@ -1,0 +1,129 @@
+"""The table of runs, which grows a line at a time, and what it comes to for each cell."""
+
+import csv
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.output import write_whole
+
+from study.cells import CELLS
+from study.cost import cost
+from study.runs import Curve, Run
+
+CURVES_OF = 1  # the seed whose curves are kept
+
+
+class Table:
+    """The results on disk.
+
+    Args:
+        folder: of runs.tsv, curves.tsv, summary.tsv and summary.json; made if it is not there.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def runs(self) -> list[Run]:
+        """All that are done, in the order of the cells and seeds."""
+        found = [as_run(row) for row in read(self.folder / "runs.tsv")]
+        order = list(CELLS)
+        return sorted(found, key=lambda run: (order.index(run.cell), run.seed))
+
+    def curves(self, cell: str) -> dict[int, list[tuple[int, float]]]:
+        """Updates and percent of tokens right in validation, by step, of one training."""
+        found: dict[int, list[tuple[int, float]]] = {}
+        for row in read(self.folder / "curves.tsv"):
+            if row["cell"] == cell:
+                point = (int(row["update"]), float(row["accuracy"]))
+                found.setdefault(int(row["step"]), []).append(point)
+        return found
+
+    def add(self, run: Run, curve: Curve) -> None:
+        """Keep a run, and the curves of the first seed."""
+        if run.seed == CURVES_OF:
+            names = ["cell", "update", "step", "accuracy"]
+            append(self.folder / "curves.tsv", names, [[run.cell, *point] for point in curve])
+        values = asdict(run) | {"accuracy": " ".join(map(str, run.accuracy))}
+        row = ["" if value is None else value for value in values.values()]
+        append(self.folder / "runs.tsv", list(values), [row])
+
+    def write_summary(self) -> None:
+        """A line a cell, as TSV and as JSON."""
+        rows = self.summary()
+
+        def write(path: Path) -> None:
+            append(path, list(rows[0]), [list(row.values()) for row in rows])
+
+        if rows:
+            write_whole(self.folder / "summary.tsv", write)
+            text = json.dumps(rows, indent=1) + "\n"
+            write_whole(self.folder / "summary.json", lambda path: path.write_text(text))
+
+    def summary(self) -> list[dict[str, Any]]:
+        """What the runs of each cell come to."""
+        runs = self.runs()
+        return [
+            row(name, [x for x in runs if x.cell == name])
+            for name in CELLS
+            if name in {x.cell for x in runs}
+        ]
+
+
+def row(name: str, runs: list[Run]) -> dict[str, Any]:
+    """What the runs of a cell come to.
+
+    Returns:
+        ``seeds``, how many ``solved``, the median of the ``updates`` to solve over those that did,
+        the same in ``stock_updates`` of equal cost by count, the most updates that one had
+        (``most``), and the range of the test's whole paths in percent.
+    """
+    solved = [run.solved for run in runs if run.solved is not None]
+    updates = round(median(solved)) if solved else None
+    ratio = cost(CELLS[name])
+    paths = sorted(run.paths for run in runs)
+    return {
+        "cell": name,
+        "what": CELLS[name].what,
+        "seeds": len(runs),
+        "solved": len(solved),
+        "updates": updates,
+        "cost": ratio and round(ratio, 2),
+        "stock_updates": updates and ratio and round(updates * ratio),
+        "most": max(run.updates for run in runs),
+        "paths": f"{paths[0]:g}-{paths[-1]:g}",
+    }
+
+
+def as_run(row: dict[str, str]) -> Run:
+    """From text."""
+    return Run(
+        cell=row["cell"],
+        seed=int(row["seed"]),
+        solved=int(row["solved"]) if row["solved"] else None,
+        updates=int(row["updates"]),
+        paths=float(row["paths"]),
+        accuracy=[float(x) for x in row["accuracy"].split()],
+        seconds=int(row["seconds"]),
+    )
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """Rows of a table; none where it is not there."""
+    if not path.exists():
+        return []
+    with open(path, encoding="ascii", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def append(path: Path, names: list[str], rows: Iterable[list[Any]]) -> None:
+    """Add rows to a table, which begins with the names."""
+    new = not path.exists()
+    with open(path, "a", encoding="ascii", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerows([names] if new else [])
+        writer.writerows(rows)
