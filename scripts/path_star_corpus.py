@@ -112,7 +112,7 @@ def parse_args() -> argparse.Namespace:
     add("--length", type=int, default=5, help="l, nodes of an arm, the start counted")
     add("--names", type=int, default=9, help="V, names to draw the nodes' from")
     add("--format", choices=FORMATS, default="edge", help="edge: one word; words: two and a bar")
-    add("--train-lines", type=int, default=400_000, help="of training")
+    add("--train-lines", type=int, default=200_000, help="of training")
     add(
         "--test-lines",
         type=int,

@@ -11,6 +11,7 @@ from threading import Lock
 
 from recipes.common import ROOT
 from study.cells import CELLS
+from study.data import prepare
 from study.pictures import draw
 from study.runs import train
 from study.table import Table
@@ -33,6 +34,8 @@ def main() -> None:
             print(run.cell, run.seed, run.solved or "-", run.paths, sep="\t", flush=True)
 
     missing = [(seed, x) for seed in args.seeds for x in args.cells if (x, seed) not in done]
+    for _, name in missing:
+        prepare(CELLS[name], args.work)
     with ThreadPoolExecutor(args.jobs) as pool:
         list(pool.map(work, missing))
     table.write_summary()

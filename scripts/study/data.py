@@ -12,38 +12,37 @@ SYMBOL = "="  # behind a language model's prompt
 SPLITS = ("train", "valid", "test")
 
 
-def prepare(cell: Cell, folder: Path) -> Path:
-    """The corpus of a cell and what fairseq-preprocess makes of it.
+def data_of(cell: Cell, work: Path) -> Path:
+    """Where a cell's data is for fairseq-train: its graphs, format and family count."""
+    sides = "lm" if cell.family == "transformer_lm" else "pairs"
+    return work / "data" / f"{cell.stars}-{cell.form}" / sides
 
-    Args:
-        cell: its graphs, format and family count.
-        folder: of all tasks.
 
-    Returns:
-        The folder for fairseq-train.
-    """
-    task = folder / f"{cell.stars}-{cell.form}"
-    raw, lines = task / "raw", task / "lines"
+def prepare(cell: Cell, work: Path) -> None:
+    """Write the corpus of a cell and binarise it, unless that has been done."""
+    data = data_of(cell, work)
+    raw, lines = data.with_name("raw"), data.with_name("lines")
     if not raw.is_dir():
         stars = STARS[cell.stars]
         sizes = ("--arms", stars.arms, "--length", stars.length, "--names", stars.names)
         script = Path(__file__).parents[1] / "path_star_corpus.py"
         run(sys.executable, script, *sizes, "--format", cell.form, "--out", raw)
+    if data.is_dir():
+        return
     if cell.family == "transformer_lm":
-        return binarise(task / "bin-lm", lines, ["--only-source"], make=lambda: join(raw, lines))
-    sides = ["--source-lang", "graph", "--target-lang", "path", "--joined-dictionary"]
-    return binarise(task / "bin", raw, sides)
+        join(raw, lines)
+        binarise(data, lines, ["--only-source"])
+    else:
+        sides = ["--source-lang", "graph", "--target-lang", "path", "--joined-dictionary"]
+        binarise(data, raw, sides)
 
 
-def binarise(folder: Path, text: Path, sides: list[str], make=lambda: None) -> Path:
-    """Run fairseq-preprocess unless it has been."""
-    if not folder.is_dir():
-        make()
-        partial = folder.with_name(f"{folder.name}.partial")
-        prefixes = [word for x in SPLITS for word in (f"--{x}pref", text / x)]
-        run("fairseq-preprocess", "--user-dir", PLUGIN, *sides, *prefixes, "--destdir", partial)
-        partial.rename(folder)
-    return folder
+def binarise(folder: Path, text: Path, sides: list[str]) -> None:
+    """Make the folder by fairseq-preprocess, whole or not at all."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    prefixes = [word for x in SPLITS for word in (f"--{x}pref", text / x)]
+    run("fairseq-preprocess", "--user-dir", PLUGIN, *sides, *prefixes, "--destdir", partial)
+    partial.rename(folder)
 
 
 def join(raw: Path, lines: Path) -> None:
@@ -57,5 +56,7 @@ def join(raw: Path, lines: Path) -> None:
 
 
 def run(*words: object) -> None:
-    """A command that must succeed."""
-    subprocess.run([str(word) for word in words], check=True, stdout=subprocess.DEVNULL)
+    """A command that must succeed; what it prints is shown where it does not."""
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+    if done.returncode:
+        raise ChildProcessError(f"{words[0]} failed: {done.stdout}{done.stderr}")

@@ -10,7 +10,7 @@ from recipes.common import PLUGIN
 from training_log import curves, records
 
 from study.cells import STARS, Cell
-from study.data import prepare
+from study.data import data_of
 from study.models import model_options
 
 CHECKED = 50  # updates between two validations
@@ -56,7 +56,7 @@ def train(name: str, cell: Cell, seed: int, work: Path) -> tuple[Run, Curve]:
     Returns:
         What came of it, and its validations.
     """
-    data, run = prepare(cell, work / "data"), work / "runs" / f"{name}-{seed}"
+    data, run = data_of(cell, work), work / "runs" / f"{name}-{seed}"
     run.mkdir(parents=True, exist_ok=True)
     began = os.times()
     enough = needed_accuracy(STARS[cell.stars].length)
