@@ -41,7 +41,7 @@ def lightconv(words: list[str], width: str) -> list[str]:
     return ["--arch", "teaforn_lightconv", *words, *sizes, *off]
 
 
-def decoder_alone(words: list[str], _: str) -> list[str]:
+def decoder_alone(words: list[str], width: str) -> list[str]:
     """A language model with as many layers as encoder and decoder have together."""
     task = ["--task", "language_modeling", "--sample-break-mode", "eos"]
     task += ["--tokens-per-sample", "512", "--teaforn-prompt-end", SYMBOL]
@@ -54,4 +54,5 @@ def decoder_alone(words: list[str], _: str) -> list[str]:
     kept[kept.index("--share-all-embeddings")] = "--share-decoder-input-output-embed"
     at = kept.index("--decoder-layers") + 1
     kept[at] = str(2 * int(kept[at]))
+    kept += ["--decoder-output-dim", width]
     return ["--arch", "teaforn_transformer_lm", *task, *kept]
