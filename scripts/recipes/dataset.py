@@ -104,11 +104,16 @@ class DataSet:
         return [*self.settings, *(x for x in common.SETTINGS if x.name not in replaced)]
 
 
-def shape(layers: int, width: int, ffn: int, heads: int, dropout: float) -> tuple[Setting, ...]:
-    """Settings of a Transformer's size, equal in encoder and decoder, and of its regularisation."""
+def shape(
+    layers: int, width: int, ffn: int, heads: int, dropout: float, decoder_layers: int = 0
+) -> tuple[Setting, ...]:
+    """Settings of a Transformer's size, equal in encoder and decoder but for ``decoder_layers``
+    other than 0, and of its regularisation."""
     text = "of encoder and decoder"
+    as_many: Default = str(decoder_layers) if decoder_layers else lambda s: s["LAYERS"]
     return (
-        Setting("LAYERS", str(layers), text, whole(1), "train"),
+        Setting("LAYERS", str(layers), "of the encoder", whole(1), "train"),
+        Setting("DECODER_LAYERS", as_many, "", whole(1), "train"),
         Setting("WIDTH", str(width), text, whole(1), "train"),
         Setting("FFN", str(ffn), text, whole(1), "train"),
         Setting("HEADS", str(heads), f"{text}; divides WIDTH", whole(1), "train"),
@@ -129,14 +134,13 @@ def check_shape(s: Values) -> None:
 
 def shape_options(s: Values) -> list[str]:
     """fairseq-train's options for :func:`shape`."""
-    flags = {"LAYERS": "layers", "WIDTH": "embed-dim", "FFN": "ffn-embed-dim"}
-    flags["HEADS"] = "attention-heads"
+    flags = {"WIDTH": "embed-dim", "FFN": "ffn-embed-dim", "HEADS": "attention-heads"}
     return [
         "--share-all-embeddings",
         *(
             word
-            for side in ("encoder", "decoder")
-            for name, flag in flags.items()
+            for side, layers in (("encoder", "LAYERS"), ("decoder", "DECODER_LAYERS"))
+            for name, flag in {layers: "layers", **flags}.items()
             for word in (f"--{side}-{flag}", s[name])
         ),
         *s.options(DROPOUT="--dropout", LABEL_SMOOTHING="--label-smoothing"),

@@ -29,7 +29,7 @@ class Cell:
         teaforn: further options of the criterion.
         stars: the graphs, a key of STARS.
         form: of the source, a key of path_star_corpus.FORMATS.
-        family: of the model, a key of FAMILIES.
+        family: of the model, a key of models.FAMILIES.
         updates: after which a training that has not solved the task ends.
         other: further options of fairseq-train.
     """
@@ -92,6 +92,5 @@ CELLS: dict[str, Cell] = {
     **_both("3x4", "G(3, 4)", stars="3x4"),
     **_both("5x5", "G(5, 5)", stars="5x5"),
     **_both("words", "words", form="words"),
-    **_both("words-lightconv", "words, LightConv", form="words", family="lightconv"),
     **_both("lm", "decoder alone", family="transformer_lm"),
 }

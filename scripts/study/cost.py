@@ -6,24 +6,25 @@ from bench.systems import System
 
 from study.cells import STARS, Cell
 
-LAYERS, WIDTH, FFN = 2, 64, 128  # of the recipe path_star, on each side
+ENCODER, DECODER, WIDTH, FFN = 4, 1, 64, 128  # of the recipe path_star
 
 
 def cost(cell: Cell) -> float | None:
-    """Of an update, stock being 1; None where it is not counted: free running and LightConv.
+    """Of an update, stock being 1; None for free running, which is not counted.
 
     Attention's products of length with length, the feedback and the vocabulary's special symbols
     are not counted (bench/counts.py).
     """
-    if cell.family == "lightconv" or not cell.n.isdecimal():
+    if not cell.n.isdecimal():
         return None
     stars = STARS[cell.stars]
     source, target = stars.source_tokens(cell.form) + 1, stars.length + 1
     words = stars.names + (stars.names * (stars.names - 1) if cell.form == "edge" else 1)
     if cell.family == "transformer_lm":
-        shape, tokens = Shape(0, 2 * LAYERS, WIDTH, FFN, 4, words), Tokens(0, source + target)
+        shape = Shape(0, ENCODER + DECODER, WIDTH, FFN, 4, words)
+        tokens = Tokens(0, source + target)
     else:
-        shape, tokens = Shape(LAYERS, LAYERS, WIDTH, FFN, 4, words), Tokens(source, target)
+        shape, tokens = Shape(ENCODER, DECODER, WIDTH, FFN, 4, words), Tokens(source, target)
     system = System(
         cell.what,
         int(cell.n),
