@@ -1,7 +1,7 @@
 """What the study of path-star graphs trains. A cell is a task and a way to train it.
 
-Every cell has the model, the batch and the learning rate of the recipe path_star, N = 3 and equal
-weights, unless it says otherwise.
+Every cell has the model, the batch and the learning rate of the recipe path_star, and equal weights
+unless it says otherwise.
 """
 
 from dataclasses import dataclass, field
@@ -53,12 +53,20 @@ class Cell:
         return [word for name, value in merged.items() for word in (name, value) if word]
 
 
+def last(n: int) -> Options:
+    """Weights of N steps: 1, and 3 for the last, which sees the least gold."""
+    return {"--teaforn-weights": ",".join(["1"] * (n - 1) + ["3"])}
+
+
 def _both(name: str, what: str, **task: str) -> dict[str, Cell]:
-    """Teacher forcing and N = 3 on another task; one needs less than half of the other's time."""
-    return {
-        f"{name}-n1": Cell(f"{what}: teacher forcing", "1", updates=6000, **task),
-        f"{name}-n3": Cell(f"{what}: N = 3", updates=6000, **task),
-    }
+    """Teacher forcing and look-ahead on another task.
+
+    N = l - 2: the last node is the goal, and with the one before it the way back begins.
+    """
+    n = STARS[task.get("stars", "2x5")].length - 2
+    ahead = Cell(f"{what}: N = {n}", str(n), last(n), updates=6000, **task)
+    forced = Cell(f"{what}: teacher forcing", "1", updates=6000, **task)
+    return {f"{name}-n1": forced, f"{name}-n{n}": ahead}
 
 
 CELLS: dict[str, Cell] = {
@@ -71,7 +79,7 @@ CELLS: dict[str, Cell] = {
     "n2-half": Cell("N = 2, discount 0.5", "2", {"--teaforn-discount": "0.5"}),
     "n3-half": Cell("N = 3, discount 0.5", "3", {"--teaforn-discount": "0.5"}),
     "n5-half": Cell("N = 5, discount 0.5", "5", {"--teaforn-discount": "0.5"}),
-    "n3-last": Cell("N = 3, weights 1, 1, 3", "3", {"--teaforn-weights": "1,1,3"}),
+    "n3-last": Cell("N = 3, weights 1, 1, 3", "3", last(3)),
     "n3-normalized": Cell("N = 3, normalized", "3", {"--teaforn-normalize": ""}),
     "topk": Cell("feedback topk", "3", {"--teaforn-feedback": "topk"}),
     "gumbel": Cell("feedback gumbel", "3", {"--teaforn-feedback": "gumbel"}),
