@@ -31,7 +31,8 @@ def decoder_alone(words: list[str], s: Values) -> list[str]:
     task = ["--task", "language_modeling", "--sample-break-mode", "eos"]
     task += ["--tokens-per-sample", "512", "--teaforn-prompt-end", SYMBOL]
     layers = str(s.whole("LAYERS") + s.whole("DECODER_LAYERS"))
-    sizes = ["--decoder-layers", layers, "--decoder-output-dim", s["WIDTH"]]
+    sizes = ["--decoder-layers", layers]
+    sizes += ["--decoder-input-dim", s["WIDTH"], "--decoder-output-dim", s["WIDTH"]]
     ours = ["--share-decoder-input-output-embed", *without_encoder(words), *sizes]
     return ["--arch", "teaforn_transformer_lm", *task, *ours]
 

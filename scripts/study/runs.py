@@ -129,11 +129,14 @@ def until_solved(words: list[str], log: Path, enough: float) -> None:
 
 def whole_paths(cell: Cell, data: Path, run: Path) -> float:
     """Percent of the test's paths that greedy search finds whole."""
+    stars, prompt = STARS[cell.stars], 0
     found = ["fairseq-generate", data, "--user-dir", PLUGIN, "--path", run / "checkpoint_last.pt"]
     found += ["--beam", "1", "--batch-size", "128", "--cpu", "--required-batch-size-multiple", "1"]
     if cell.family == "transformer_lm":
+        prompt = stars.source_tokens(cell.form) + 1
         found += ["--task", "language_modeling", "--sample-break-mode", "eos"]
-        found += ["--prefix-size", STARS[cell.stars].source_tokens(cell.form) + 1]
+        found += ["--prefix-size", prompt]
+    found += ["--max-len-b", prompt + stars.length + 1]  # what is longer is no path
     done = subprocess.run(
         [str(word) for word in found], check=True, capture_output=True, text=True, encoding="utf-8"
     )
