@@ -5,16 +5,19 @@ Runs that are in the table are not repeated, so that a study that was interrupte
 
 import argparse
 import os
+import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
+from bench.shapes import positive
 from recipes.common import ROOT
+from staircase import require_matplotlib
 from study.cells import CELLS, Cell
 from study.data import prepare
-from study.pictures import draw
-from study.runs import train
+from study.runs import end_all, train
 from study.table import Table
 
 RESULTS = ROOT / "docs/results/path-star"
@@ -24,9 +27,27 @@ def main() -> None:
     """Train what is missing, then write what the table says."""
     args = parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of each training: there is one for each core
-    table, lock = Table(args.results), Lock()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     cells = {name: cut(CELLS[name], args.updates) for name in args.cells}
+    try:
+        require_matplotlib()
+        table = Table(args.results)
+        table.check(cells)
+        run_all(cells, args, table)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"error: {error}") from error
+    table.write_summary()
+    # Here, because it needs what has been asked for above.
+    from study.pictures import draw
+
+    draw(table)
+
+
+def run_all(cells: dict[str, Cell], args: argparse.Namespace, table: Table) -> None:
+    """Train each cell with each seed, some at a time, and keep what comes of it."""
     done = {(run.cell, run.seed) for run in table.runs()}
+    missing = [(seed, name) for seed in args.seeds for name in cells if (name, seed) not in done]
+    lock = Lock()
 
     def work(wanted: tuple[int, str]) -> None:
         seed, name = wanted
@@ -35,13 +56,14 @@ def main() -> None:
             table.add(run, curve)
             print(run.cell, run.seed, run.solved or "-", run.paths, sep="\t", flush=True)
 
-    missing = [(seed, x) for seed in args.seeds for x in args.cells if (x, seed) not in done]
     for _, name in missing:
         prepare(cells[name], args.work)
-    with ThreadPoolExecutor(args.jobs) as pool:
+    pool = ThreadPoolExecutor(args.jobs)
+    try:
         list(pool.map(work, missing))
-    table.write_summary()
-    draw(table)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        end_all()
 
 
 def cut(cell: Cell, updates: int | None) -> Cell:
@@ -51,17 +73,21 @@ def cut(cell: Cell, updates: int | None) -> Cell:
 
 def parse_args() -> argparse.Namespace:
     """Options of the command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").partition("\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--results", type=Path, default=RESULTS, help="folder of the tables and pictures")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add, default = parser.add_argument, "(default: %(default)s)"
     add("--work", type=Path, required=True, help="folder for data, logs and checkpoints")
-    add("--cells", nargs="*", choices=CELLS, default=list(CELLS), metavar="CELL", help="to train")
-    add("--seeds", nargs="*", type=int, default=[1, 2, 3, 4, 5], help="of each")
-    add("--updates", type=int, help="most updates of each (default: the cell's own)")
-    add("--jobs", type=int, default=1, help="trainings at a time, of one thread each")
+    add("--results", type=Path, default=RESULTS, help="for tables and pictures (default: docs/...)")
+    add(
+        "--cells",
+        nargs="+",
+        choices=CELLS,
+        default=list(CELLS),
+        metavar="CELL",
+        help="what to train, of scripts/study/cells.py (default: all)",
+    )
+    add("--seeds", nargs="+", type=positive, default=[1, 2, 3, 4, 5], help=f"of each {default}")
+    add("--updates", type=positive, help="most updates of each (default: the cell's own)")
+    add("--jobs", type=positive, default=1, help=f"trainings at a time, a thread each {default}")
     return parser.parse_args()
 
 

@@ -10,7 +10,7 @@ from recipe_commands import lines
 from study.cells import CELLS
 from study.cost import cost
 from study.models import model_options
-from study.runs import needed_accuracy
+from study.runs import Run
 from study.table import Table
 
 FILES = ("runs.tsv", "curves.tsv", "summary.tsv", "summary.json")
@@ -24,10 +24,10 @@ def study(folder, *options, **kwargs):
 
 def test_look_ahead_finds_the_way_and_teacher_forcing_guesses(tmp_path):
     study(tmp_path, "--cells", "n3-last", "--seeds", "1")
-    study(tmp_path, "--cells", "n1", "--seeds", "1", "--updates", "600")
+    study(tmp_path, "--cells", "n1", "--seeds", "1", "--updates", "800")
     guesses, finds = Table(tmp_path / "results").runs()
-    assert finds.solved and finds.paths >= 95
-    assert guesses.solved is None and guesses.updates == 600
+    assert finds.solved and finds.paths > 85  # of other graphs than those of the validation
+    assert guesses.solved is None and guesses.updates == 800
     # All but the second node of six tokens, which it has half of the time.
     assert guesses.accuracy == [pytest.approx(100 * 5.5 / 6, abs=1)]
     assert guesses.paths == pytest.approx(50, abs=8)
@@ -55,25 +55,54 @@ def test_a_study_goes_on_where_it_was_and_repeats_nothing(tmp_path):
     assert sorted(table.curves("lm-n3")) == [1, 2, 3]
 
 
-def test_enough_tokens_leave_no_room_for_wrong_paths():
-    # 6 tokens a path: with 5 % of the paths wrong by one token each, 5 / 6 % of the tokens are.
-    assert needed_accuracy(5) == pytest.approx(100 - 5 / 6)
+def test_a_training_that_was_ended_goes_on_and_one_that_has_ended_does_not(tmp_path):
+    study(tmp_path, "--cells", "n1", "--seeds", "1", "--updates", "3")
+    (tmp_path / "results/runs.tsv").unlink()  # as if it had been killed just before it
+    log = tmp_path / "work/runs/n1-1/log"
+    before = log.read_text(encoding="utf-8")
+    study(tmp_path, "--cells", "n1", "--seeds", "1", "--updates", "3")
+    assert log.read_text(encoding="utf-8") == before
+    (tmp_path / "results/runs.tsv").unlink()
+    study(tmp_path, "--cells", "n1", "--seeds", "1", "--updates", "5")
+    added = log.read_text(encoding="utf-8").removeprefix(before)
+    assert "Loaded checkpoint" in added and '"valid_num_updates": "5"' in added
+    table = Table(tmp_path / "results")
+    assert [run.updates for run in table.runs()] == [5]
+    assert [update for update, _ in table.curves("n1")[1]] == [3, 5]
 
 
-@pytest.mark.parametrize(("name", "ratio"), [("n1", 1), ("n3", 1.73), ("every-2", 1.37)])
-def test_an_update_costs_by_count(name, ratio):
-    # In units of 2 * 64 * 64 and a token: encoder and decoder layers 4 and 5, K and V 1, the
-    # projection 82 / 128; 11 source and 6 target tokens.
-    first = 2 * (4 + 1) * 11 + (2 * 5 + 82 / 128) * 6
-    further = (2 * 5 + 82 / 128) * 6
-    steps = {"n1": 0, "n3": 2, "every-2": 1}[name]
-    assert cost(CELLS[name]) == pytest.approx((first + steps * further) / first, rel=0.01)
-    assert cost(CELLS[name]) == pytest.approx(ratio, abs=0.02)
+def test_runs_of_other_options_are_not_mixed(tmp_path):
+    table = Table(tmp_path / "results")
+    table.add(Run("n1", 1, None, 3, 0.0, [0.0], options="another"), [(3, 1, 0.0)])
+    out = study(tmp_path, "--cells", "n1", "--seeds", "2", fails=True)
+    assert out.endswith(
+        f"error: --results: {tmp_path / 'results'} holds runs of n1 with other options than it has"
+        " now. Choose another folder, or take these lines out of runs.tsv.\n"
+    )
+    assert not (tmp_path / "work").exists()
 
 
-@pytest.mark.parametrize("family", ["transformer", "lightconv", "transformer_lm"])
+@pytest.mark.parametrize("words", [("--jobs", "0"), ("--updates", "-1"), ("--cells", "n9")])
+def test_what_cannot_be_is_refused_before_work(words, tmp_path):
+    assert f"argument {words[0]}: " in study(tmp_path, *words, fails=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "further"), [("n1", 0), ("n3", 2), ("every-2", 1)])
+def test_an_update_costs_by_count(name, further):
+    # For a token in units of 64 * 64, feed-forward layers 128 wide: an encoder layer 4 + 4, a
+    # decoder layer 6 + 4, its keys and values 2, the projection 81 / 64. 11 source and 6 target
+    # tokens, 4 layers and 1.
+    step = (6 + 4 + 81 / 64) * 6
+    first = (4 * (4 + 4) + 2) * 11 + step
+    assert cost(CELLS[name]) == pytest.approx((first + further * step) / first)
+
+
+@pytest.mark.parametrize("family", ["transformer", "transformer_lm"])
 def test_a_family_has_one_architecture_and_no_options_of_another(family):
     words = model_options(replace(CELLS["n3"], family=family))
     assert words[words.index("--arch") + 1] == f"teaforn_{family}"
-    assert ("--encoder-layers" in words) == (family != "transformer_lm")
-    assert ("--teaforn-prompt-end" in words) == (family == "transformer_lm")
+    names = [word for word in words if word.startswith("--")]
+    assert len(names) == len(set(names))
+    assert ("--encoder-layers" in names) == (family == "transformer")
+    assert ("--teaforn-prompt-end" in names) == (family == "transformer_lm")

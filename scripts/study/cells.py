@@ -64,7 +64,7 @@ def _both(name: str, what: str, **task: str) -> dict[str, Cell]:
     N = l - 2: the last node is the goal, and with the one before it the way back begins.
     """
     n = STARS[task.get("stars", "2x5")].length - 2
-    ahead = Cell(f"{what}: N = {n}", str(n), last(n), updates=6000, **task)
+    ahead = Cell(f"{what}: N = {n}, the last one weighs 3", str(n), last(n), updates=6000, **task)
     forced = Cell(f"{what}: teacher forcing", "1", updates=6000, **task)
     return {f"{name}-n1": forced, f"{name}-n{n}": ahead}
 

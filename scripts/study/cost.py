@@ -5,8 +5,7 @@ from bench.shapes import Shape
 from bench.systems import System
 
 from study.cells import STARS, Cell
-
-ENCODER, DECODER, WIDTH, FFN = 4, 1, 64, 128  # of the recipe path_star
+from study.models import settings
 
 
 def cost(cell: Cell) -> float | None:
@@ -17,14 +16,14 @@ def cost(cell: Cell) -> float | None:
     """
     if not cell.n.isdecimal():
         return None
-    stars = STARS[cell.stars]
+    s, stars = settings(cell), STARS[cell.stars]
     source, target = stars.source_tokens(cell.form) + 1, stars.length + 1
     words = stars.names + (stars.names * (stars.names - 1) if cell.form == "edge" else 1)
+    layers = s.whole("LAYERS"), s.whole("DECODER_LAYERS")
     if cell.family == "transformer_lm":
-        shape = Shape(0, ENCODER + DECODER, WIDTH, FFN, 4, words)
-        tokens = Tokens(0, source + target)
-    else:
-        shape, tokens = Shape(ENCODER, DECODER, WIDTH, FFN, 4, words), Tokens(source, target)
+        layers, source, target = (0, sum(layers)), 0, source + target
+    shape = Shape(*layers, s.whole("WIDTH"), s.whole("FFN"), s.whole("HEADS"), words)
+    tokens = Tokens(source, target)
     system = System(
         cell.what,
         int(cell.n),

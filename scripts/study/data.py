@@ -1,5 +1,6 @@
 """Binarised path-star graphs for the study, made once for each task."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,22 +27,31 @@ def prepare(cell: Cell, work: Path) -> None:
         stars = STARS[cell.stars]
         sizes = ("--arms", stars.arms, "--length", stars.length, "--names", stars.names)
         script = Path(__file__).parents[1] / "path_star_corpus.py"
-        run(sys.executable, script, *sizes, "--format", cell.form, "--out", raw)
+        make(raw, sys.executable, script, *sizes, "--format", cell.form, "--out")
     if data.is_dir():
         return
     if cell.family == "transformer_lm":
         join(raw, lines)
-        binarise(data, lines, ["--only-source"])
+        text, sides = lines, ["--only-source"]
     else:
+        text = raw
         sides = ["--source-lang", "graph", "--target-lang", "path", "--joined-dictionary"]
-        binarise(data, raw, sides)
-
-
-def binarise(folder: Path, text: Path, sides: list[str]) -> None:
-    """Make the folder by fairseq-preprocess, whole or not at all."""
-    partial = folder.with_name(f"{folder.name}.partial")
     prefixes = [word for x in SPLITS for word in (f"--{x}pref", text / x)]
-    run("fairseq-preprocess", "--user-dir", PLUGIN, *sides, *prefixes, "--destdir", partial)
+    make(data, "fairseq-preprocess", "--user-dir", PLUGIN, *sides, *prefixes, "--destdir")
+
+
+def make(folder: Path, *words: object) -> None:
+    """Have a command make a folder, which is its last word, whole or not at all.
+
+    Raises:
+        ChildProcessError: it failed; the message has what it printed.
+    """
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    command = [str(word) for word in (*words, partial)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ChildProcessError(f"{words[0]} failed: {done.stdout}{done.stderr}")
     partial.rename(folder)
 
 
@@ -53,10 +63,3 @@ def join(raw: Path, lines: Path) -> None:
         pairs = zip(*(side.splitlines() for side in sides), strict=True)
         text = "".join(f"{graph} {SYMBOL} {path}\n" for graph, path in pairs)
         (lines / split).write_text(text, encoding="ascii")
-
-
-def run(*words: object) -> None:
-    """A command that must succeed; what it prints is shown where it does not."""
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
-    if done.returncode:
-        raise ChildProcessError(f"{words[0]} failed: {done.stdout}{done.stderr}")

@@ -9,16 +9,22 @@ from study.cells import STARS, Cell
 from study.data import SYMBOL
 
 RECIPE = "path_star"
+ALREADY = ("--share-all-embeddings", "--decoder-layers")  # what a language model says otherwise
 
 
 def model_options(cell: Cell) -> list[str]:
     """Task, architecture, optimizer, learning rate and batches of a cell."""
+    s = settings(cell)
+    words = [*path_star.recipe(s).training, "--batch-size", str(path_star.SENTENCES)]
+    return FAMILIES[cell.family](words, s)
+
+
+def settings(cell: Cell) -> Values:
+    """The recipe's for the graphs of a cell."""
     stars = STARS[cell.stars]
     sizes = {"ARMS": stars.arms, "LENGTH": stars.length, "NAMES": stars.names}
     given = {name: str(value) for name, value in sizes.items()} | {"FORMAT": cell.form}
-    s = engine.values_of(RECIPE, find(RECIPE), given)
-    words = [*path_star.recipe(s).training, "--batch-size", str(path_star.SENTENCES)]
-    return FAMILIES[cell.family](words, s)
+    return engine.values_of(RECIPE, find(RECIPE), given)
 
 
 def transformer(words: list[str], _: Values) -> list[str]:
@@ -42,7 +48,7 @@ def without_encoder(words: list[str]) -> list[str]:
     kept, dropping = [], False
     for word in words:
         if word.startswith("--"):
-            dropping = word.startswith("--encoder") or word == "--share-all-embeddings"
+            dropping = word.startswith("--encoder") or word in ALREADY
         if not dropping:
             kept.append(word)
     return kept

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bench.output import write_whole
+from matplotlib.figure import Figure
 
 from study.cells import CELLS
 from study.table import Table
@@ -18,17 +19,15 @@ def draw(table: Table) -> None:
     """Write all pictures whose cells have been run."""
     runs = table.runs()
     there = {run.cell for run in runs}
-    if there.issuperset(STAIRS):
+    if all(table.curves(cell) for cell in STAIRS):
         save(table.folder / "staircase.png", stairs(table))
     for name, cells in RACES.items():
         if there.issuperset(cells):
             save(table.folder / f"{name}.png", race(table, cells))
 
 
-def stairs(table: Table):
+def stairs(table: Table) -> Figure:
     """Accuracy of each step against updates, a panel a system."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(9, 4), layout="constrained")
     panels = figure.subplots(1, len(STAIRS), sharey=True)
     for axes, cell in zip(panels, STAIRS, strict=True):
@@ -40,10 +39,8 @@ def stairs(table: Table):
     return figure
 
 
-def race(table: Table, cells: tuple[str, ...]):
+def race(table: Table, cells: tuple[str, ...]) -> Figure:
     """Share of the seeds that have solved against updates, a line a cell."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for cell in cells:
@@ -57,6 +54,6 @@ def race(table: Table, cells: tuple[str, ...]):
     return figure
 
 
-def save(path: Path, figure) -> None:
+def save(path: Path, figure: Figure) -> None:
     """As PNG, whole or not at all."""
     write_whole(path, lambda partial: figure.savefig(partial, dpi=120, format="png"))

@@ -1,7 +1,8 @@
 """One training of the study: until it solves the task or has had its updates, and its score."""
 
+import hashlib
 import json
-import os
+import math
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ SOLVED = 0.95  # of whole paths
 VALID = "| valid | "
 
 
+Curve = list[tuple[int, int, float]]  # update, step, tokens right in percent
+RUNNING: set[subprocess.Popen] = set()
+
+
 @dataclass(frozen=True)
 class Run:
     """What came of a cell with a seed.
@@ -26,10 +31,11 @@ class Run:
         cell: its name.
         seed: of the training.
         solved: updates at the first validation that shows SOLVED of whole paths; None: never.
+            Free running, whose validation is not greedy search's, is asked at its end alone.
         updates: that it had.
         paths: share of the test's whole paths right by greedy search, in percent.
         accuracy: tokens of the last validation that each step has right, in percent, step 1 first.
-        seconds: of CPU time.
+        options: digest of the training's options but for seed and updates.
     """
 
     cell: str
@@ -38,14 +44,11 @@ class Run:
     updates: int
     paths: float
     accuracy: list[float]
-    seconds: int
-
-
-Curve = list[tuple[int, int, float]]  # update, step, tokens right in percent
+    options: str
 
 
 def train(name: str, cell: Cell, seed: int, work: Path) -> tuple[Run, Curve]:
-    """Train and test.
+    """Train and test; what was begun goes on.
 
     Args:
         name: of the cell.
@@ -58,13 +61,14 @@ def train(name: str, cell: Cell, seed: int, work: Path) -> tuple[Run, Curve]:
     """
     data, run = data_of(cell, work), work / "runs" / f"{name}-{seed}"
     run.mkdir(parents=True, exist_ok=True)
-    began = os.times()
-    enough = needed_accuracy(STARS[cell.stars].length)
-    until_solved(command(cell, seed, data, run), run / "log", enough)
+    log, enough = run / "log", needed_accuracy(cell)
+    if not ended(log, enough, cell.updates):
+        until_solved(command(cell, seed, data, run), log, enough)
+    logged = records(log, "valid")
     paths = whole_paths(cell, data, run)
-    ended = os.times()
-    logged = records(run / "log", "valid")
     right = [x["num_updates"] for x in logged if float(x["valid_accuracy_1"]) >= enough]
+    if cell.n == "full" and paths >= 100 * SOLVED:
+        right = [logged[-1]["num_updates"]]
     accuracy = curves(logged, "valid_accuracy")
     result = Run(
         cell=name,
@@ -73,18 +77,33 @@ def train(name: str, cell: Cell, seed: int, work: Path) -> tuple[Run, Curve]:
         updates=logged[-1]["num_updates"],
         paths=paths,
         accuracy=[curve[-1][1] for curve in accuracy.values()],
-        seconds=round(ended.children_user - began.children_user),
+        options=digest(cell),
     )
     return result, [(x, step, y) for step, curve in accuracy.items() for x, y in curve]
 
 
-def needed_accuracy(length: int) -> float:
+def digest(cell: Cell) -> str:
+    """Of what a training is told, but for folders, seed and number of updates."""
+    words = " ".join([*model_options(cell), *cell.options()])
+    return hashlib.sha256(words.encode()).hexdigest()[:8]
+
+
+def ended(log: Path, enough: float, updates: int) -> bool:
+    """Whether a training has solved the task or had its updates."""
+    logged = records(log, "valid")
+    best = max((float(x["valid_accuracy_1"]) for x in logged), default=0)
+    return best >= enough or bool(logged) and logged[-1]["num_updates"] >= updates
+
+
+def needed_accuracy(cell: Cell) -> float:
     """Percent of tokens right that leave no room for more than 1 - SOLVED of paths being wrong.
 
     A path of l nodes has l + 1 tokens, its end included, and greedy search finds it whole exactly
-    where teacher forcing has all of them right.
+    where teacher forcing has all of them right. Out of reach for free running.
     """
-    return 100 - 100 * (1 - SOLVED) / (length + 1)
+    if cell.n == "full":
+        return math.inf
+    return 100 - 100 * (1 - SOLVED) / (STARS[cell.stars].length + 1)
 
 
 def command(cell: Cell, seed: int, data: Path, run: Path) -> list[str]:
@@ -114,17 +133,26 @@ def until_solved(words: list[str], log: Path, enough: float) -> None:
         child = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
         )
-        solved = ended = False
+        RUNNING.add(child)
+        solved = False
         for line in child.stdout or ():
             out.write(line)
             out.flush()
-            if VALID in line and not solved:
-                solved = float(json.loads(line.partition(VALID)[2])["valid_accuracy_1"]) >= enough
-            if solved and not ended and "Saved checkpoint" in line:
+            if VALID in line:
+                record = json.loads(line.partition(VALID)[2])
+                solved |= float(record["valid_accuracy_1"]) >= enough
+            if solved and "Saved checkpoint" in line:
                 child.terminate()
-                ended = True
-    if child.wait() and not ended:
+        status = child.wait()
+        RUNNING.remove(child)
+    if status and not solved:
         raise ChildProcessError(f"{' '.join(words)} failed; see {log}")
+
+
+def end_all() -> None:
+    """End the trainings that still run."""
+    for child in list(RUNNING):
+        child.terminate()
 
 
 def whole_paths(cell: Cell, data: Path, run: Path) -> float:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -10,9 +10,9 @@ from typing import Any
 
 from bench.output import write_whole
 
-from study.cells import CELLS
+from study.cells import CELLS, Cell
 from study.cost import cost
-from study.runs import Curve, Run
+from study.runs import Curve, Run, digest
 
 CURVES_OF = 1  # the seed whose curves are kept
 
@@ -30,18 +30,32 @@ class Table:
 
     def runs(self) -> list[Run]:
         """All that are done, in the order of the cells and seeds."""
-        found = [as_run(row) for row in read(self.folder / "runs.tsv")]
         order = list(CELLS)
+        rows = read(self.folder / "runs.tsv")
+        found = [as_run(row) for row in rows if row["cell"] in order]
         return sorted(found, key=lambda run: (order.index(run.cell), run.seed))
 
     def curves(self, cell: str) -> dict[int, list[tuple[int, float]]]:
         """Updates and percent of tokens right in validation, by step, of one training."""
-        found: dict[int, list[tuple[int, float]]] = {}
-        for row in read(self.folder / "curves.tsv"):
-            if row["cell"] == cell:
-                point = (int(row["update"]), float(row["accuracy"]))
-                found.setdefault(int(row["step"]), []).append(point)
-        return found
+        found: dict[int, dict[int, float]] = {}
+        for point in read(self.folder / "curves.tsv"):
+            if point["cell"] == cell:
+                curve = found.setdefault(int(point["step"]), {})
+                curve[int(point["update"])] = float(point["accuracy"])
+        return {step: sorted(curve.items()) for step, curve in found.items()}
+
+    def check(self, cells: Mapping[str, Cell]) -> None:
+        """Refuse to mix runs of different options in one cell.
+
+        Raises:
+            ValueError: the table has runs of a cell that were told something else.
+        """
+        for run in self.runs():
+            if run.cell in cells and run.options != digest(cells[run.cell]):
+                raise ValueError(
+                    f"--results: {self.folder} holds runs of {run.cell} with other options than it"
+                    " has now. Choose another folder, or take these lines out of runs.tsv."
+                )
 
     def add(self, run: Run, curve: Curve) -> None:
         """Keep a run, and the curves of the first seed."""
@@ -67,14 +81,11 @@ class Table:
     def summary(self) -> list[dict[str, Any]]:
         """What the runs of each cell come to."""
         runs = self.runs()
-        return [
-            row(name, [x for x in runs if x.cell == name])
-            for name in CELLS
-            if name in {x.cell for x in runs}
-        ]
+        by_cell = {name: [run for run in runs if run.cell == name] for name in CELLS}
+        return [summary_row(name, found) for name, found in by_cell.items() if found]
 
 
-def row(name: str, runs: list[Run]) -> dict[str, Any]:
+def summary_row(name: str, runs: list[Run]) -> dict[str, Any]:
     """What the runs of a cell come to.
 
     Returns:
@@ -108,7 +119,7 @@ def as_run(row: dict[str, str]) -> Run:
         updates=int(row["updates"]),
         paths=float(row["paths"]),
         accuracy=[float(x) for x in row["accuracy"].split()],
-        seconds=int(row["seconds"]),
+        options=row["options"],
     )
 
 
