@@ -92,9 +92,9 @@ def test_what_cannot_be_is_refused_before_work(words, tmp_path):
 def test_an_update_costs_by_count(name, further):
     # For a token in units of 64 * 64, feed-forward layers 128 wide: an encoder layer 4 + 4, a
     # decoder layer 6 + 4, its keys and values 2, the projection 81 / 64. 11 source and 6 target
-    # tokens, 4 layers and 1.
+    # tokens, 6 layers and 1.
     step = (6 + 4 + 81 / 64) * 6
-    first = (4 * (4 + 4) + 2) * 11 + step
+    first = (6 * (4 + 4) + 2) * 11 + step
     assert cost(CELLS[name]) == pytest.approx((first + further * step) / first)
 
 
