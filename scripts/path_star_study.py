@@ -1,6 +1,7 @@
 """Repeat the study of path-star graphs: train each cell with each seed, write tables, draw.
 
-Runs that are in the table are not repeated, so that a study that was interrupted goes on.
+Runs that are in the table are not repeated, unless they had fewer updates than now, so that a study
+that was interrupted goes on.
 """
 
 import argparse
@@ -45,7 +46,11 @@ def main() -> None:
 
 def run_all(cells: dict[str, Cell], args: argparse.Namespace, table: Table) -> None:
     """Train each cell with each seed, some at a time, and keep what comes of it."""
-    done = {(run.cell, run.seed) for run in table.runs()}
+    done = {
+        (run.cell, run.seed)
+        for run in table.runs()
+        if run.cell in cells and (run.solved or run.updates >= cells[run.cell].updates)
+    }
     missing = [(seed, name) for seed in args.seeds for name in cells if (name, seed) not in done]
     lock = Lock()
 

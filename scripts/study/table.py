@@ -32,8 +32,9 @@ class Table:
         """All that are done, in the order of the cells and seeds."""
         order = list(CELLS)
         rows = read(self.folder / "runs.tsv")
-        found = [as_run(row) for row in rows if row["cell"] in order]
-        return sorted(found, key=lambda run: (order.index(run.cell), run.seed))
+        # Of several with one seed the last, which had more updates.
+        found = {(row["cell"], row["seed"]): as_run(row) for row in rows if row["cell"] in order}
+        return sorted(found.values(), key=lambda run: (order.index(run.cell), run.seed))
 
     def curves(self, cell: str) -> dict[int, list[tuple[int, float]]]:
         """Updates and percent of tokens right in validation, by step, of one training."""
