@@ -5,6 +5,7 @@ that was interrupted goes on.
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -29,6 +30,7 @@ def main() -> None:
     args = parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of each training: there is one for each core
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq has every logger speak
     cells = {name: cut(CELLS[name], args.updates) for name in args.cells}
     try:
         require_matplotlib()
