@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import shlex
 from argparse import ArgumentParser
 
 import pytest
@@ -149,11 +150,18 @@ def test_the_log_prints_what_is_in_force(teaforn, caplog):
     ]
 
 
+def test_the_log_quotes_what_a_shell_would_interpret():
+    printed = as_flags(chosen(n="2", prompt_end="=>", mix="inverse-sigmoid:5@3"))
+    assert "--teaforn-mix inverse-sigmoid:5@3 " in printed
+    assert "--teaforn-prompt-end '=>'" in printed
+
+
 PRINTED = [
     *({"preset": preset} for preset in PRESETS),
     {"n": "1", "weights": "2", "preset": "teaforn-topk"},
     {"n": "full", "labels": "aligned", "mix": "linear:5", "hard": True, "feedback": "gumbel"},
     {"n": "3", "weights": "1,2,3", "normalize": True},
+    {"n": "2", "prompt_end": "it's"},
     {"n": "1@0,3@5", "recompute": True, "every": 2, "feedback": "topk", "topk": 0},
 ]
 
@@ -162,7 +170,8 @@ PRINTED = [
 def test_what_the_log_prints_can_be_given_by_hand_and_means_the_same(options):
     parser = ArgumentParser()
     gen_parser_from_dataclass(parser, TeaForNCrossEntropyCriterionConfig())
-    printed = in_force(parser.parse_args(as_flags(chosen(**options)).split()))
+    printed = in_force(parser.parse_args(shlex.split(as_flags(chosen(**options)))))
+    assert printed.get("prompt_end") == options.get("prompt_end")
     plans = [make_plan(x) for x in (printed, chosen(**options))]
     for update in (0, 4, 5, 6):
         now, wanted = (plan.at(update) for plan in plans)

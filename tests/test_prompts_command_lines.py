@@ -98,6 +98,11 @@ REFUSED = {
         ["--sample-break-mode", "none"],
         "needs rows that begin with their prompt; received '=>' with --sample-break-mode none",
     ),
+    "several lines": (
+        ["--sample-break-mode", "complete_doc"],
+        "needs rows that begin with their prompt; received '=>' with --sample-break-mode"
+        " complete_doc. Set --sample-break-mode eos, which makes a row of each line.",
+    ),
     "no word": (
         [*LINES, "--teaforn-prompt-end", "<sep>"],
         "must be a word of the dictionary and none of its special symbols; received '<sep>'",
@@ -116,8 +121,9 @@ def test_prompts_that_cannot_be_are_refused(prompted, tmp_path, options, message
     assert f"ValueError: --teaforn-prompt-end: {message}" in out, out
 
 
-def test_a_model_with_an_encoder_is_refused(data, tmp_path):
-    word = (data / "dict.de.txt").read_text().split()[0]
+@pytest.mark.parametrize("known", [True, False], ids=["a word", "no word"])
+def test_a_model_with_an_encoder_is_refused(data, tmp_path, known):
+    word = (data / "dict.de.txt").read_text().split()[0] if known else "=>"
     out = refusal(data, tmp_path / "run", *TEAFORN, "--teaforn-prompt-end", word)
     assert (
         "ValueError: --teaforn-prompt-end: is for language models, whose prompt is part of the"

@@ -22,6 +22,7 @@ SMALL = {
     side: [word for name, x in SHAPE.items() for word in (f"--{side}-{name}", str(x))]
     for side in ("encoder", "decoder")
 }
+PROMPTS = "--teaforn-prompt-end"
 SHORT = ["--cpu", "--max-update", "2", "--no-epoch-checkpoints"]
 SHORT_YAML = [
     *("common.cpu=true", "optimization.max_update=2", "checkpoint.no_epoch_checkpoints=true"),
@@ -46,6 +47,7 @@ def as_run(line):
         "fairseq-hydra-train": SHORT_YAML,
         "fairseq-generate": ["--cpu"],
         "fairseq-eval-lm": ["--cpu"],
+        "fairseq-interactive": ["--cpu"],
     }
     return [command, *words, *more[command]]
 
@@ -54,6 +56,11 @@ def blocks_with(pattern):
     found = [block for block in BLOCKS if re.search(pattern, block)]
     assert found
     return found
+
+
+def lines_of(*blocks):
+    """The commands of blocks, each in a line."""
+    return "".join(blocks).replace("\\\n", " ").splitlines()
 
 
 def test_fairseq_commands_run_one_after_the_other(numerals, preprocessed, tmp_path):
@@ -68,7 +75,8 @@ def test_fairseq_commands_run_one_after_the_other(numerals, preprocessed, tmp_pa
     bart = f"fairseq-train {preprocessed / 'bin'} --arch bart_large --optimizer adam"
     run(*as_run(f"{bart} --max-tokens 4096 --save-dir bart.large"), cwd=tmp_path)
     (tmp_path / "bart.large/checkpoint_last.pt").rename(tmp_path / "bart.large/model.pt")
-    lines = "".join(blocks_with("fairseq-|teaforn-export")).replace("\\\n", " ").splitlines()
+    blocks = [x for x in blocks_with("fairseq-|teaforn-export") if PROMPTS not in x]
+    lines = lines_of(*blocks)
     out = "".join(run(*as_run(line), cwd=tmp_path, env=CHECKOUT) for line in lines)
     assert "Loaded checkpoint bart.large/model.pt" in out
     assert evaluated_tokens(out) == tokens_of(tmp_path / "text/test.de")
@@ -83,6 +91,15 @@ def test_fairseq_commands_run_one_after_the_other(numerals, preprocessed, tmp_pa
     assert all(f" | bleu_beam{beam} " in out for beam in (1, 4, 8))
     for run_dir in ("checkpoints", "checkpoints/bleu", "checkpoints/yaml", "checkpoints/stock"):
         assert (tmp_path / run_dir / "checkpoint_best.pt").is_file(), run_dir
+
+
+def test_a_language_model_goes_on_from_prompts(prompted, tmp_path):
+    (tmp_path / "teaforn_fairseq").symlink_to(ROOT / "teaforn_fairseq")
+    (tmp_path / "text").symlink_to(prompted)
+    (tmp_path / "prompts.txt").write_text("twenty-one =>\none hundred and three =>\n")
+    lines = lines_of(*blocks_with(PROMPTS))
+    out = "".join(run(*as_run(line), cwd=tmp_path, env=CHECKOUT) for line in lines)
+    assert len(re.findall(r"^H-[01]\t\S+\t.* =>", out, flags=re.MULTILINE)) == 2
 
 
 def evaluated_tokens(out):

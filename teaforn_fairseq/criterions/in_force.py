@@ -1,5 +1,6 @@
 """Which options count: what was given by hand, before the preset, before the defaults."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import Field
 from enum import Enum
@@ -45,10 +46,10 @@ def in_force(cfg: Any) -> dict[str, Any]:
 
 
 def as_flags(options: Mapping[str, Any]) -> str:
-    """The options in force as they could be given by hand, those left out that do nothing."""
+    """The options in force as a shell could be given them, those left out that do nothing."""
     counting = {name: x for name, x in options.items() if not _idle(name, options["n"])}
     return " ".join(
-        _spelled(name) if value is True else f"{_spelled(name)} {value}"
+        _spelled(name) if value is True else f"{_spelled(name)} {shlex.quote(str(value))}"
         for name, value in counting.items()
     )
 

@@ -14,8 +14,7 @@ from teaforn_fairseq.unroll.prefix import Prefix
 
 FLAG = "--teaforn-prompt-end"
 NUM_LABELS = "num_labels"
-# Blocks that begin inside a line, or hold several: their first symbol ends no prompt of theirs.
-NOT_LINES = ("none", "complete")
+LINES = "eos"  # other blocks begin inside a line, or hold several, and so several prompts
 
 
 @dataclass(frozen=True)
@@ -57,25 +56,12 @@ class Prompt:
                 f" length to all; received {self.end!r} with --ignore-prefix-size"
                 f" {ignore_prefix_size}. Leave one of them out."
             )
-        broken = str(getattr(getattr(task, "args", None), "sample_break_mode", "eos")).lower()
-        if broken in NOT_LINES:
+        broken = str(getattr(getattr(task, "args", None), "sample_break_mode", LINES)).lower()
+        if broken != LINES:
             raise ValueError(
                 f"{FLAG}: needs rows that begin with their prompt; received {self.end!r} with"
-                f" --sample-break-mode {broken}. Set --sample-break-mode eos, which makes a row of"
-                " each line."
-            )
-
-    def check_model(self, model: type, arch: str) -> None:
-        """Refuse a model that is no language model.
-
-        Raises:
-            ValueError: it has an encoder.
-        """
-        if not issubclass(model, FairseqLanguageModel):
-            raise ValueError(
-                f"{FLAG}: is for language models, whose prompt is part of the target; received"
-                f" {self.end!r} with --arch {arch}. Leave it out; --ignore-prefix-size gives the"
-                " first tokens of every target."
+                f" --sample-break-mode {broken}. Set --sample-break-mode {LINES}, which makes a row"
+                " of each line."
             )
 
     def note_labels(self, sample: dict[str, Any]) -> None:
@@ -118,6 +104,25 @@ class Prompt:
                 " lines that are longer than --tokens-per-sample."
             )
         return int(counted.sum())
+
+
+def check_model(end: str | None, model: type, arch: str) -> None:
+    """Refuse prompts of a model that is no language model.
+
+    Args:
+        end: the symbol; None for no prompts.
+        model: the class.
+        arch: its name for the message.
+
+    Raises:
+        ValueError: it has an encoder.
+    """
+    if end is not None and not issubclass(model, FairseqLanguageModel):
+        raise ValueError(
+            f"{FLAG}: is for language models, whose prompt is part of the target; received"
+            f" {end!r} with --arch {arch}. Leave it out; --ignore-prefix-size gives the first"
+            " tokens of every target."
+        )
 
 
 def prompt_of(options: dict[str, Any], task: Any, ignore_prefix_size: int) -> Prompt | None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from teaforn_fairseq.criterions.in_force import as_flags, in_force
 from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
-from teaforn_fairseq.criterions.prompt import prompt_of
+from teaforn_fairseq.criterions.prompt import check_model, prompt_of
 from teaforn_fairseq.loss import fused as fused_loss
 from teaforn_fairseq.loss.steps_loss import LossSettings
 from teaforn_fairseq.models.twins import chosen_model, require_unrollable
@@ -80,12 +80,12 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
             ValueError: ``--arch`` names no ``teaforn_*`` architecture, or one that the feedback
                 cannot work with, or with ``--teaforn-prompt-end`` one that has an encoder.
         """
-        criterion = super().build_criterion(cfg, task)
         arch, model_class, model_cfg = chosen_model(cfg)
         if arch is not None:
             require_unrollable(model_class, arch)
-            if criterion.prompt:
-                criterion.prompt.check_model(model_class, arch)
+            check_model(getattr(cfg, "teaforn_prompt_end", None), model_class, arch)
+        criterion = super().build_criterion(cfg, task)
+        if arch is not None:
             if criterion.plan.feeds_back:
                 widths = model_class.unroll_widths(model_cfg)
                 criterion.plan.feedback.check(*widths, len(task.target_dictionary))
