@@ -211,7 +211,8 @@ class Unrollable:
         start = Start(packing, packing.pack(vocabulary.dress(rows)), places, vocabulary, given)
         steps = self._steps(decoder, start, encoder_output, unroll_settings)
         loss = StepsLoss(vocabulary.projection, pad, loss_settings)
-        counted, ignored = prefix.counting(target, pad), prefix.labels(target)
+        counted = prefix.counting(target, pad)
+        ignored = prefix.labels(target) if counted is target else None  # padding is anyway
         return loss(steps, Labels(counted, unroll_settings.shifted, ignored), packing)
 
     def _steps(
