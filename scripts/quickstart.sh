@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# From nothing to a table of scores: teacher forcing and TeaForN on numerals and dates. See --help.
+# From nothing to tables of scores: teacher forcing and TeaForN on path-star graphs, and on numerals
+# and dates. See --help.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

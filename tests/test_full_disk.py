@@ -6,6 +6,7 @@ import shutil
 import subprocess
 
 import pytest
+from commands import ROOT, run
 from recipe_commands import left_over, lines, recipe
 
 SMALL = {"LAYERS": "1", "WIDTH": "16", "FFN": "16", "HEADS": "2"}
@@ -88,5 +89,16 @@ def test_too_small_a_disk_is_told_before_work(settings, small_disk):
     assert out.endswith(
         f"error: OUT={small_disk}/out: the stage download needs 6.7 GB of disk; free are 0.0 GB."
         " Free some, choose another OUT, or set CHECK_DISK=0 to go on all the same.\n"
+    )
+    assert not list(small_disk.iterdir())
+
+
+def test_the_quickstart_tells_too_small_a_disk_before_work(small_disk):
+    env = {"VENV": "none", "GPUS": "0", "OUT": str(small_disk / "out")}
+    out = run(ROOT / "scripts/quickstart.sh", env=env, fails=True)
+    assert out.endswith(
+        "== extract: needs up to 0.1 GB of disk, 0.1 GB of memory, a minute\n"
+        f"error: OUT={small_disk}/out/path_star: the stage extract needs 0.1 GB of disk; free are"
+        " 0.0 GB. Free some, choose another OUT, or set CHECK_DISK=0 to go on all the same.\n"
     )
     assert not list(small_disk.iterdir())

@@ -62,8 +62,8 @@ SETTINGS = (
     Setting("DISCOUNT", "0.5", "weight of step i is DISCOUNT^(i-1)",
             schedule(number(lambda x: 0 <= x <= 1, "from 0 to 1"),
                      "a number from 0 to 1 or a schedule"), "train"),
-    Setting("WEIGHTS", "", "of the steps one by one, as in 1,1,3; empty: by DISCOUNT", weights,
-            "train"),
+    Setting("WEIGHTS", "", "of the steps one by one, as in 1,1,3, and win over DISCOUNT; empty: by"
+            " DISCOUNT", weights, "train"),
     Setting("FEEDBACK", "", "as --teaforn-feedback; empty: hidden",
             choice(*FEEDBACKS), "train"),
     Setting("GPUS", lambda _: count_gpus(), "of this machine; 0: CPU", whole()),

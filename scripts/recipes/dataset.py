@@ -113,7 +113,7 @@ def shape(
     as_many: Default = str(decoder_layers) if decoder_layers else lambda s: s["LAYERS"]
     return (
         Setting("LAYERS", str(layers), "of the encoder", whole(1), "train"),
-        Setting("DECODER_LAYERS", as_many, "", whole(1), "train"),
+        Setting("DECODER_LAYERS", as_many, "of the decoder", whole(1), "train"),
         Setting("WIDTH", str(width), text, whole(1), "train"),
         Setting("FFN", str(ffn), text, whole(1), "train"),
         Setting("HEADS", str(heads), f"{text}; divides WIDTH", whole(1), "train"),

@@ -1,11 +1,11 @@
 """The command line of scripts/quickstart.sh: two tasks, each with teacher forcing and TeaForN."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipes import common, datasets, engine, prepare, results, together
+from recipes import common, datasets, engine, results, together
 from recipes.errors import Refused
 from recipes.job import Job
 from recipes.settings import Values
@@ -19,6 +19,8 @@ SYSTEMS = {  # N by the name for people, the baseline first
     TEXT: {"teacher forcing": "1", "TeaForN, N = 2": "2"},
 }
 MACHINE = ("CHECK_DISK", "GPUS", "WORKERS")  # settings that hold for both
+OF_STEPS = ("FEEDBACK", "WEIGHTS")  # that one step has no use for
+STAGES = ("extract", "clean", "preprocess", "train", "generate", "score")
 USAGE = f"""\
 Usage: scripts/quickstart.sh [FAIRSEQ-TRAIN OPTIONS]
 
@@ -127,9 +129,13 @@ def _task(name: str, given: Mapping[str, str], prefix: str) -> Task:
             f" scripts/recipe.sh {name}."
         )
     entry = datasets.find(name)
+    one = {x: value for x, value in given.items() if x not in OF_STEPS}
     return Task(
         name,
-        {x: engine.values_of(name, entry, {**given, "N": n}) for x, n in SYSTEMS[name].items()},
+        {
+            x: engine.values_of(name, entry, {**(one if n == "1" else given), "N": n})
+            for x, n in SYSTEMS[name].items()
+        },
     )
 
 
@@ -150,9 +156,9 @@ def require_matplotlib(shell: Shell) -> None:
 
 def show_paths(jobs: dict[str, Job]) -> None:
     """Path-star graphs: a table and a picture."""
-    first = next(iter(jobs.values()))
-    with engine.alone(first):
-        run(jobs, of="test graphs")
+
+    def score(first: Job) -> None:
+        table(jobs, of="test graphs")
         first.shell.tell(
             "Whole paths right by greedy search, beside a guess. One training of each; README.md"
             " tells how many of ten seeds learn it."
@@ -161,25 +167,37 @@ def show_paths(jobs: dict[str, Job]) -> None:
         logs = [word for name, job in jobs.items() for word in ("--run", name, together.log(job))]
         first.shell.run("python", first.script("staircase.py"), *picture, *logs)
 
+    run(jobs, score)
+
 
 def show_text(jobs: dict[str, Job]) -> None:
     """Numerals and dates: a table."""
-    with engine.alone(next(iter(jobs.values()))):
-        run(jobs, of="test sentences")
+    run(jobs, lambda _: table(jobs, of="test sentences"))
 
 
-def run(jobs: dict[str, Job], *, of: str) -> None:
+def run(jobs: dict[str, Job], score: Callable[[Job], None]) -> None:
     """Train, generate and score side by side, the baseline first.
+
+    Args:
+        jobs: by the system's name.
+        score: the last stage.
+    """
+
+    def generate(_: Job) -> None:
+        for job in jobs.values():
+            results.generate(job)
+
+    of_all = {"train": lambda _: together.train(jobs), "generate": generate, "score": score}
+    engine.work(next(iter(jobs.values())), STAGES, {**engine.STAGES, **of_all})
+
+
+def table(jobs: dict[str, Job], *, of: str) -> None:
+    """The scores.
 
     Args:
         jobs: by the system's name.
         of: what is counted in the headline.
     """
     first = next(iter(jobs.values()))
-    for stage in (prepare.extract, prepare.clean, prepare.preprocess):
-        stage(first)
-    together.train(jobs)
-    for job in jobs.values():
-        results.generate(job)
     runs: list[tuple[str, Path]] = [(name, job.run) for name, job in jobs.items()]
     results.report(first, runs, first.out / "report.json", of=of)

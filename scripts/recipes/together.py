@@ -26,25 +26,25 @@ def train(jobs: Mapping[str, Job]) -> None:
     Raises:
         Refused: one failed; the others have been ended.
     """
-    commands = {name: command for name, job in jobs.items() if (command := begin(job))}
     on_cpus = all(job.s["GPUS"] == "0" for job in jobs.values())
     if on_cpus and cores() >= len(jobs):
         # As many threads where one goes on alone.
-        _run(jobs, commands, ["--threads", str(cores() // len(jobs))])
+        _run(jobs, ["--threads", str(cores() // len(jobs))])
     else:
-        for name, command in commands.items():
-            _run(jobs, {name: command}, [])
+        for name, job in jobs.items():
+            _run({name: job}, [])
 
 
-def _run(jobs: Mapping[str, Job], commands: Mapping[str, tuple[Word, ...]], how: list[str]) -> None:
-    """Run commands of fairseq-train at the same time, by side_by_side.py."""
+def _run(jobs: Mapping[str, Job], how: list[str]) -> None:
+    """Begin trainings and run them at the same time, by side_by_side.py."""
+    commands = {name: command for name, job in jobs.items() if (command := begin(job))}
     if not commands:
         return
     running = [jobs[name] for name in commands]
     words: list[Word] = []
     for name, (program, *options) in commands.items():
         job = jobs[name]
-        if not job.shell.dry and not begun(job):
+        if not begun(job):
             log(job).unlink(missing_ok=True)  # of a training that saved nothing
         words += ["--run", name, log(job), quoted(program, *LOGGED, *options)]
     shell = running[0].shell
