@@ -87,7 +87,7 @@ def figure_of(logs: dict[str, list[Record]], title: str) -> Any:
                 label = f"step {step}" if kind == "accuracy" else f"steps 1 to {step}, all right"
                 axes.plot(*zip(*curve, strict=True), style, color=f"C{step - 1}", label=label)
         axes.set(title=name, xlabel="updates", ylim=(0, 101))
-        axes.legend()
+        axes.legend(loc="lower right")
     panels[0].set_ylabel("tokens right in training, %")
     return figure
 

@@ -29,12 +29,12 @@ def draw(table: Table) -> None:
 def stairs(table: Table) -> Figure:
     """Accuracy of each step against updates, a panel a system."""
     figure = Figure(figsize=(9, 4), layout="constrained")
-    panels = figure.subplots(1, len(STAIRS), sharey=True)
+    panels = figure.subplots(1, len(STAIRS), sharex=True, sharey=True)
     for axes, cell in zip(panels, STAIRS, strict=True):
         for step, curve in table.curves(cell).items():
             axes.plot(*zip(*curve, strict=True), color=f"C{step - 1}", label=f"step {step}")
         axes.set(title=CELLS[cell].what, xlabel="updates", ylim=(40, 101))
-        axes.legend()
+        axes.legend(loc="lower right")
     panels[0].set_ylabel("tokens right in validation, %")
     return figure
 
