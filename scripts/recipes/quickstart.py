@@ -34,7 +34,7 @@ tasks:
 
 The first task's trainings run at the same time where there are two CPU cores for them, the second's
 one after the other on all cores, which is quicker there; they print to train.log in their folders.
-Eight minutes on two cores; a GPU is used when there is one. Safe to run again: what is done is
+Nine minutes on two cores; a GPU is used when there is one. Safe to run again: what is done is
 skipped, an interrupted training goes on.
 
 Environment (defaults):
