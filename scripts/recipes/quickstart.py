@@ -33,7 +33,7 @@ tasks:
 2. Numerals and dates, English to German. N = 2. Generates with beams 1 and 4 and prints sacreBLEU.
 
 The first task's trainings run at the same time where there are two CPU cores for them, the second's
-one after the other on all cores, which is quicker there; they print to train.log in their folders.
+one after the other on all cores; they print to train.log in their folders.
 Nine minutes on two cores; a GPU is used when there is one. Safe to run again: what is done is
 skipped, an interrupted training goes on.
 

@@ -10,6 +10,8 @@ from path_star_corpus import Stars
 
 Options = dict[str, str]
 
+WEIGHED = {"--teaforn-weights", "--teaforn-preset"}  # options that bring weights
+
 STARS = {
     "2x4": Stars(2, 4, 7),
     "2x5": Stars(2, 5, 9),
@@ -31,7 +33,6 @@ class Cell:
         form: of the source, a key of path_star_corpus.FORMATS.
         family: of the model, a key of models.FAMILIES.
         updates: after which a training that has not solved the task ends.
-        other: further options of fairseq-train.
     """
 
     what: str
@@ -41,15 +42,13 @@ class Cell:
     form: str = "edge"
     family: str = "transformer"
     updates: int = 3000
-    other: Options = field(default_factory=dict)
 
     def options(self) -> list[str]:
         """Those of the criterion, equal weights unless they are given."""
-        weighed = self.n in ("1", "full") or {"--teaforn-weights", "--teaforn-preset"} & {
-            *self.teaforn
-        }
-        given = {"--teaforn-n": self.n, **({} if weighed else {"--teaforn-discount": "1"})}
-        merged = {**given, **self.teaforn, **self.other}
+        given = {"--teaforn-n": self.n}
+        if self.n not in ("1", "full") and not WEIGHED & self.teaforn.keys():
+            given["--teaforn-discount"] = "1"
+        merged = {**given, **self.teaforn}
         return [word for name, value in merged.items() for word in (name, value) if word]
 
 

@@ -18,7 +18,6 @@ CHECKED = 50  # updates between two validations
 SOLVED = 0.95  # of whole paths
 VALID = "| valid | "
 
-
 Curve = list[tuple[int, int, float]]  # update, step, tokens right in percent
 RUNNING: set[subprocess.Popen] = set()
 
