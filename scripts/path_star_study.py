@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
+import torch
 from bench.shapes import positive
 from recipes.common import ROOT
 from staircase import require_matplotlib
@@ -34,6 +35,7 @@ def main() -> None:
     cells = {name: cut(CELLS[name], args.updates) for name in args.cells}
     try:
         require_matplotlib()
+        require_device(args.device)
         table = Table(args.results)
         table.check(cells)
         run_all(cells, args, table)
@@ -58,7 +60,7 @@ def run_all(cells: dict[str, Cell], args: argparse.Namespace, table: Table) -> N
 
     def work(wanted: tuple[int, str]) -> None:
         seed, name = wanted
-        run, curve = train(name, cells[name], seed, args.work)
+        run, curve = train(name, cells[name], seed, args.work, args.device)
         with lock:
             table.add(run, curve)
             print(run.cell, run.seed, run.solved or "-", run.paths, sep="\t", flush=True)
@@ -71,6 +73,16 @@ def run_all(cells: dict[str, Cell], args: argparse.Namespace, table: Table) -> N
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         end_all()
+
+
+def require_device(device: str) -> None:
+    """Stop before work without a GPU that is asked for; fairseq would go on on the CPU.
+
+    Raises:
+        ValueError: so it is.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device: cuda needs a GPU that PyTorch sees, and it sees none.")
 
 
 def cut(cell: Cell, updates: int | None) -> Cell:
@@ -94,6 +106,7 @@ def parse_args() -> argparse.Namespace:
     )
     add("--seeds", nargs="+", type=positive, default=[1, 2, 3, 4, 5], help=f"of each {default}")
     add("--updates", type=positive, help="most updates of each (default: the cell's own)")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help=f"to train on {default}")
     add("--jobs", type=positive, default=1, help=f"trainings at a time, a thread each {default}")
     return parser.parse_args()
 

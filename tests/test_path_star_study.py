@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 from commands import ROOT, run
 from recipe_commands import lines
 from study.cells import CELLS
@@ -95,6 +96,19 @@ def test_an_update_costs_by_count(name, further):
     step = (6 + 4 + 81 / 64) * 6
     first = (6 * (4 + 4) + 2) * 11 + step
     assert cost(CELLS[name]) == pytest.approx((first + further * step) / first)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_gpu_that_is_not_there_is_refused_before_work(tmp_path):
+    out = study(tmp_path, "--device", "cuda", fails=True)
+    assert out.endswith("error: --device: cuda needs a GPU that PyTorch sees, and it sees none.\n")
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_cell_has_settings_and_a_batch_of_its_own():
+    words = model_options(replace(CELLS["n3"], given={"WIDTH": "128"}, sentences=1024))
+    assert words[words.index("--decoder-embed-dim") + 1] == "128"
+    assert words[words.index("--batch-size") + 1] == "1024"
 
 
 @pytest.mark.parametrize("family", ["transformer", "transformer_lm"])

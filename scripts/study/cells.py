@@ -1,12 +1,13 @@
 """What the study of path-star graphs trains. A cell is a task and a way to train it.
 
-Every cell has the model, the batch and the learning rate of the recipe path_star, and equal weights
-unless it says otherwise.
+Every cell has the model, the batch and the learning rate of the recipe path_star, and equal
+weights, unless it says otherwise.
 """
 
 from dataclasses import dataclass, field
 
 from path_star_corpus import Stars
+from recipes.datasets.path_star import SENTENCES
 
 Options = dict[str, str]
 
@@ -32,6 +33,8 @@ class Cell:
         stars: the graphs, a key of STARS.
         form: of the source, a key of path_star_corpus.FORMATS.
         family: of the model, a key of models.FAMILIES.
+        given: settings of the recipe that are not its defaults.
+        sentences: of a batch.
         updates: after which a training that has not solved the task ends.
     """
 
@@ -41,6 +44,8 @@ class Cell:
     stars: str = "2x5"
     form: str = "edge"
     family: str = "transformer"
+    given: Options = field(default_factory=dict)
+    sentences: int = SENTENCES
     updates: int = 3000
 
     def options(self) -> list[str]:

@@ -15,7 +15,7 @@ ALREADY = ("--share-all-embeddings", "--decoder-layers")  # what a language mode
 def model_options(cell: Cell) -> list[str]:
     """Task, architecture, optimizer, learning rate and batches of a cell."""
     s = settings(cell)
-    words = [*path_star.recipe(s).training, "--batch-size", str(path_star.SENTENCES)]
+    words = [*path_star.recipe(s).training, "--batch-size", str(cell.sentences)]
     return FAMILIES[cell.family](words, s)
 
 
@@ -23,8 +23,8 @@ def settings(cell: Cell) -> Values:
     """The recipe's for the graphs of a cell."""
     stars = STARS[cell.stars]
     sizes = {"ARMS": stars.arms, "LENGTH": stars.length, "NAMES": stars.names}
-    given = {name: str(value) for name, value in sizes.items()} | {"FORMAT": cell.form}
-    return engine.values_of(RECIPE, find(RECIPE), given)
+    graphs = {name: str(value) for name, value in sizes.items()} | {"FORMAT": cell.form}
+    return engine.values_of(RECIPE, find(RECIPE), graphs | cell.given)
 
 
 def transformer(words: list[str], _: Values) -> list[str]:

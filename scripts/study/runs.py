@@ -35,6 +35,7 @@ class Run:
         paths: share of the test's whole paths right by greedy search, in percent.
         accuracy: tokens of the last validation that each step has right, in percent, step 1 first.
         options: digest of the training's options but for seed and updates.
+        device: cpu or cuda.
     """
 
     cell: str
@@ -44,9 +45,10 @@ class Run:
     paths: float
     accuracy: list[float]
     options: str
+    device: str = "cpu"
 
 
-def train(name: str, cell: Cell, seed: int, work: Path) -> tuple[Run, Curve]:
+def train(name: str, cell: Cell, seed: int, work: Path, device: str = "cpu") -> tuple[Run, Curve]:
     """Train and test; what was begun goes on.
 
     Args:
@@ -54,6 +56,7 @@ def train(name: str, cell: Cell, seed: int, work: Path) -> tuple[Run, Curve]:
         cell: the cell.
         seed: of the training.
         work: folder of data and checkpoints.
+        device: cpu or cuda.
 
     Returns:
         What came of it, and its validations.
@@ -62,9 +65,9 @@ def train(name: str, cell: Cell, seed: int, work: Path) -> tuple[Run, Curve]:
     run.mkdir(parents=True, exist_ok=True)
     log, enough = run / "log", needed_accuracy(cell)
     if not ended(log, enough, cell.updates):
-        until_solved(command(cell, seed, data, run), log, enough)
+        until_solved([*command(cell, seed, data, run), *on(device)], log, enough)
     logged = records(log, "valid")
-    paths = whole_paths(cell, data, run)
+    paths = whole_paths(cell, data, run, device)
     right = [x["num_updates"] for x in logged if float(x["valid_accuracy_1"]) >= enough]
     if cell.n == "full" and paths >= 100 * SOLVED:
         right = [logged[-1]["num_updates"]]
@@ -77,6 +80,7 @@ def train(name: str, cell: Cell, seed: int, work: Path) -> tuple[Run, Curve]:
         paths=paths,
         accuracy=[curve[-1][1] for curve in accuracy.values()],
         options=digest(cell),
+        device=device,
     )
     return result, [(x, step, y) for step, curve in accuracy.items() for x, y in curve]
 
@@ -107,7 +111,7 @@ def needed_accuracy(cell: Cell) -> float:
 
 def command(cell: Cell, seed: int, data: Path, run: Path) -> list[str]:
     """fairseq-train and its options."""
-    words = ["fairseq-train", data, "--user-dir", PLUGIN, "--save-dir", run, "--cpu"]
+    words = ["fairseq-train", data, "--user-dir", PLUGIN, "--save-dir", run]
     words += ["--criterion", "teaforn_cross_entropy", "--report-accuracy", "--seed", seed]
     words += [*model_options(cell), *cell.options(), "--max-update", cell.updates]
     words += ["--required-batch-size-multiple", "1", "--log-format", "json", "--num-workers", "0"]
@@ -115,6 +119,11 @@ def command(cell: Cell, seed: int, data: Path, run: Path) -> list[str]:
     words += ["--save-interval-updates", CHECKED, "--keep-interval-updates", "1"]
     words += ["--no-epoch-checkpoints"]
     return [str(word) for word in words]
+
+
+def on(device: str) -> list[str]:
+    """Options of fairseq's commands for one device."""
+    return ["--cpu"] if device == "cpu" else ["--distributed-world-size", "1"]
 
 
 def until_solved(words: list[str], log: Path, enough: float) -> None:
@@ -154,11 +163,19 @@ def end_all() -> None:
         child.terminate()
 
 
-def whole_paths(cell: Cell, data: Path, run: Path) -> float:
+def whole_paths(cell: Cell, data: Path, run: Path, device: str) -> float:
     """Percent of the test's paths that greedy search finds whole."""
     stars, prompt = STARS[cell.stars], 0
     found = ["fairseq-generate", data, "--user-dir", PLUGIN, "--path", run / "checkpoint_last.pt"]
-    found += ["--beam", "1", "--batch-size", "128", "--cpu", "--required-batch-size-multiple", "1"]
+    found += [
+        "--beam",
+        "1",
+        "--batch-size",
+        "128",
+        *on(device),
+        "--required-batch-size-multiple",
+        "1",
+    ]
     if cell.family == "transformer_lm":
         prompt = stars.source_tokens(cell.form) + 1
         found += ["--task", "language_modeling", "--sample-break-mode", "eos"]

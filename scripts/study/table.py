@@ -121,6 +121,7 @@ def as_run(row: dict[str, str]) -> Run:
         paths=float(row["paths"]),
         accuracy=[float(x) for x in row["accuracy"].split()],
         options=row["options"],
+        device=row["device"],
     )
 
 
