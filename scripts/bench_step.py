@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench import machine, output, peak, plot, shapes, steps
+from bench import cuda, machine, output, peak, plot, shapes, steps
 from bench.shapes import Setup
 from bench.systems import parse_systems
 
@@ -36,6 +36,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         setup = shapes.setup_of(args, torch.get_num_threads())
+        cuda.require(setup)
         check_outputs(args)
         results = plot.read_results(args.results or [])
     except ValueError as error:
@@ -48,6 +49,10 @@ def main() -> None:
         results = results or [measure_all(args, setup)]
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
+    except torch.cuda.OutOfMemoryError as error:
+        raise SystemExit(
+            f"error: --device: the GPU's memory does not suffice. Choose smaller sizes. {error}"
+        ) from error
     if args.plot:
         plot.draw(results, args.plot)
 
@@ -58,6 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     shapes.add_options(parser, tokens=800)
+    shapes.add_device(parser)
     measured = parser.add_argument_group("what is measured")
     measured.add_argument(
         "--systems", type=argument(parse_systems), help=f"comma-separated (default: {SYSTEMS})"
@@ -73,8 +79,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--memory",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="peak memory above the built model over 3 steps, in a process of its own for each"
-        " system; Linux only (default: --memory)",
+        help="peak memory above the built model over 3 steps, on the CPU in a process of its own"
+        " for each system and on Linux only (default: --memory)",
     )
     measured.add_argument(
         "--profile", action="store_true", help="also print PyTorch's profile of one step of each"
@@ -134,9 +140,9 @@ def check_outputs(args: argparse.Namespace) -> None:
 
 def measure_all(args: argparse.Namespace, setup: Setup) -> dict[str, Any]:
     """Measure each point of the sweep, print its table at once and write the JSON at the end."""
-    about = machine.describe()
+    about = machine.describe(setup.device)
     print(machine.in_words(about), flush=True)
-    memory = args.memory and peak.available()
+    memory = args.memory and (setup.device == cuda.CUDA or peak.available())
     if args.memory and not memory:
         print("peak memory is not measured: it needs Linux's /proc/self/clear_refs")
     systems = args.systems or parse_systems(SWEEPS[args.sweep][0] if args.sweep else SYSTEMS)

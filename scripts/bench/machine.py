@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from bench import cuda
+
 FAIRSEQ = ("ve-fairseq", "fairseq-fixed", "fairseq")
 
 
@@ -20,10 +22,11 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
 
 
-def describe() -> dict[str, Any]:
-    """Machine, versions and date (UTC) in plain containers."""
+def describe(device: str = "cpu") -> dict[str, Any]:
+    """Machine, with the card if it is that device, versions and date (UTC), in plain containers."""
     return {
         "machine": {
+            **(cuda.describe() if device == cuda.CUDA else {}),
             "cpu": _cpu(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
@@ -40,11 +43,15 @@ def describe() -> dict[str, Any]:
 
 
 def in_words(about: dict[str, Any]) -> str:
-    """Two lines for people."""
+    """Two lines for people, and one before for a card."""
     machine, versions = about["machine"], about["versions"]
+    card = ""
+    if "gpu" in machine:
+        card = f"{machine['gpu']}, {machine['gpu_mb']} MB, CUDA {machine['cuda']}"
+        card += f", driver {machine['driver'] or 'unknown'}\n"
     named = ", ".join(f"{name} {value or 'not installed'}" for name, value in versions.items())
     return (
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads,"
+        f"{card}{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads,"
         f" {machine['system']}\n{named}, {about['date']}"
     )
 

@@ -14,6 +14,7 @@ from fairseq.data import Dictionary
 from fairseq.data.language_pair_dataset import collate
 from fairseq.models import BaseFairseqModel, build_model
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from fairseq.utils import apply_to_sample
 
 from bench.counts import Tokens
 from bench.shapes import Setup, Shape
@@ -25,6 +26,7 @@ ARCH = "transformer"
 TWIN = "teaforn_transformer"
 LABEL_SMOOTHING = 0.1
 POSITIONS = 1024  # fairseq's default
+FP16_LOSS_SCALE = 128  # where fairseq's --fp16 begins; --bf16 scales nothing
 Step = Callable[[int], None]
 
 
@@ -101,7 +103,8 @@ def model_options(setup: Setup) -> dict[str, Any]:
 def make_model(task: TranslationTask, setup: Setup, arch: str) -> BaseFairseqModel:
     """A new model in training mode; equal setups give equal parameters."""
     torch.manual_seed(setup.seed)
-    return build_model(Namespace(arch=arch, **model_options(setup)), task).train()
+    model = build_model(Namespace(arch=arch, **model_options(setup)), task).train()
+    return model.to(device=setup.device, dtype=getattr(torch, setup.dtype))
 
 
 def stock_step(task: TranslationTask, model: BaseFairseqModel, batch: Batch) -> Step:
@@ -117,12 +120,23 @@ def twin_step(task: TranslationTask, model: BaseFairseqModel, batch: Batch, syst
     return _step(criterion, model, batch)
 
 
+def clear(model: torch.nn.Module) -> None:
+    """Set the gradients to None, as fairseq's optimizers do."""
+    for parameter in model.parameters():
+        parameter.grad = None
+
+
 def _step(criterion: torch.nn.Module, model: BaseFairseqModel, batch: Batch) -> Step:
+    first = next(model.parameters())
+    scale = FP16_LOSS_SCALE if first.dtype is torch.float16 else 1
+    if hasattr(model, "note_slots"):  # as in fairseq-train, before the batch leaves the CPU
+        model.note_slots(batch.sample)
+    sample = apply_to_sample(lambda x: x.to(first.device), batch.sample)
+
     def step(update: int) -> None:
         model.set_num_updates(update)
-        for parameter in model.parameters():  # as fairseq's optimizers do
-            parameter.grad = None
-        loss, _, _ = criterion(model, batch.sample)
-        loss.backward()
+        clear(model)
+        loss, _, _ = criterion(model, sample)
+        (loss if scale == 1 else scale * loss).backward()
 
     return step

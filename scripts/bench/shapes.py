@@ -24,6 +24,8 @@ SIZES = {
     "tiny": replace(BASE, width=128, ffn=256, heads=4, vocabulary=4000),
     "deep-shallow": replace(BASE, encoder_layers=12, decoder_layers=1),
 }
+DEVICES = ("cpu", "cuda")
+DTYPES = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Setup:
         dropout: 0 to below 1.
         seed: of the batch and of the parameters.
         threads: of PyTorch.
+        device: where model and batch are, one of DEVICES.
+        dtype: of the parameters, one of DTYPES.
     """
 
     shape: Shape
@@ -45,6 +49,8 @@ class Setup:
     dropout: float
     seed: int
     threads: int
+    device: str = "cpu"
+    dtype: str = "float32"
 
     def flags(self) -> list[str]:
         """The command line that gives this setup again."""
@@ -90,13 +96,28 @@ def add_options(parser: argparse.ArgumentParser, *, tokens: int, dropout: bool =
     machine.add_argument("--threads", type=positive, help="(default: as many as PyTorch takes)")
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--device`` and ``--dtype``."""
+    group = parser.add_argument_group("device")
+    group.add_argument(
+        "--device", choices=DEVICES, default="cpu", help="cuda is a GPU (default: %(default)s)"
+    )
+    group.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default="float32",
+        help="of the parameters: float16 is fairseq-train's --fp16, with its first loss scale;"
+        " bfloat16 is --bf16 (default: %(default)s)",
+    )
+
+
 def add_rounds(group: argparse._ArgumentGroup) -> None:
     """Declare ``--rounds``."""
     group.add_argument(
         "--rounds",
         type=positive,
         default=7,
-        help="that count, after one that does not (default: %(default)s)",
+        help="that count, after one that does not, on a GPU three (default: %(default)s)",
     )
 
 
@@ -122,7 +143,8 @@ def setup_of(args: argparse.Namespace, default_threads: int) -> Setup:
     if not 0 <= dropout < 1:
         raise ValueError(f"--dropout: must be at least 0 and below 1; received {dropout}.")
     threads = args.threads or default_threads
-    return Setup(shape, args.tokens, args.longest, dropout, args.seed, threads)
+    place = {x: getattr(args, x) for x in ("device", "dtype") if hasattr(args, x)}
+    return Setup(shape, args.tokens, args.longest, dropout, args.seed, threads, **place)
 
 
 def positive(text: str) -> int:

@@ -1,19 +1,20 @@
 """Training steps of several systems in one setup: times, counts, peak memory."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch.profiler import ProfilerActivity, profile
 
-from bench import output, peak, shapes
+from bench import cuda, output, peak, shapes
 from bench.counts import step_cost
 from bench.models import (
     ARCH,
     TWIN,
     Batch,
     Step,
+    clear,
     make_batch,
     make_model,
     make_task,
@@ -26,6 +27,25 @@ from bench.timing import alternate, percentiles, ratios
 
 HEADS = ["system", "20 %", "median", "80 %", "counted", "packed", "seconds", "peak MB", "peak"]
 SMALL = Shape(1, 1, 16, 32, 2, 50)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of the systems, by their names.
+
+    Attributes:
+        batch: what the steps ran on.
+        seconds: of a step, by round.
+        host_seconds: until the host had enqueued it; on a GPU only.
+        peaks: bytes above the built model; on a GPU only, if wanted.
+        profiles: PyTorch's tables, if wanted.
+    """
+
+    batch: Batch
+    seconds: dict[str, list[float]]
+    host_seconds: dict[str, list[float]] = field(default_factory=dict)
+    peaks: dict[str, int] = field(default_factory=dict)
+    profiles: dict[str, str] = field(default_factory=dict)
 
 
 def measure(
@@ -42,17 +62,19 @@ def measure(
         setup: sizes of model and batch.
         systems: each with a name of its own.
         rounds: that count, at least 1.
-        memory_script: what answers ``--peak-of``; None to leave memory out.
+        memory_script: what answers ``--peak-of``, on the CPU; None to leave memory out.
         profiled: also profile a step of each.
 
     Raises:
         ValueError: peak memory could not be measured.
     """
     peaks = {}
-    if memory_script:  # first, so that running out of memory loses no times
+    # First, so that running out of memory loses no times.
+    if memory_script and setup.device != cuda.CUDA:
         names = [STOCK, *(system.name for system in systems)]
         peaks = {name: peak.measure(memory_script, setup.flags(), name) for name in names}
-    batch, seconds, profiles = timed(setup, systems, rounds, profiled)
+    measured = timed(setup, systems, rounds, memory=bool(memory_script), profiled=profiled)
+    batch, seconds, peaks = measured.batch, measured.seconds, peaks or measured.peaks
     return {
         "setup": shapes.as_json(setup),
         "rounds": rounds,
@@ -68,10 +90,11 @@ def measure(
                 "system": name,
                 "n": system and system.n,
                 **times(seconds[name], seconds[STOCK]),
+                "host_seconds": measured.host_seconds.get(name),
                 **counts(setup, batch, system),
                 "peak_mb": peaks[name] / 2**20 if peaks else None,
                 "peak_ratio": peaks[name] / peaks[STOCK] if peaks else None,
-                "profile": profiles.get(name),
+                "profile": measured.profiles.get(name),
             }
             for name, system in zip(seconds, [None, *systems], strict=True)
         ],
@@ -85,21 +108,35 @@ def times(seconds: list[float], stock: list[float]) -> dict[str, Any]:
 
 
 def timed(
-    setup: Setup, systems: list[System], rounds: int, profiled: bool
-) -> tuple[Batch, dict[str, list[float]], dict[str, str]]:
-    """The batch, seconds of each system's steps, and their profiles if wanted."""
+    setup: Setup, systems: list[System], rounds: int, *, memory: bool, profiled: bool
+) -> Measured:
+    """Times of the systems' steps, profiles if wanted, and on a GPU their memory if wanted."""
     task = make_task(setup.shape.vocabulary)
     batch = make_batch(task, setup)
-    twin = make_model(task, setup, TWIN)
-    steps = {STOCK: stock_step(task, make_model(task, setup, ARCH), batch)}
+    stock, twin = (make_model(task, setup, arch) for arch in (ARCH, TWIN))
+    steps = {STOCK: stock_step(task, stock, batch)}
     steps |= {system.name: twin_step(task, twin, batch, system) for system in systems}
     every = {STOCK: 1, **{system.name: system.every for system in systems}}
     runs = {name: updates(steps[name], every[name]) for name in steps}
-    seconds = {
-        name: [each / every[name] for each in values]
-        for name, values in alternate(runs, rounds).items()
-    }
-    return batch, seconds, {name: profile_of(steps[name]) for name in steps if profiled}
+
+    def profiles() -> dict[str, str]:
+        return {name: profile_of(steps[name], setup.device) for name in steps if profiled}
+
+    def each(seconds: dict[str, list[float]]) -> dict[str, list[float]]:
+        return {name: [x / every[name] for x in values] for name, values in seconds.items()}
+
+    if setup.device != cuda.CUDA:
+        return Measured(batch, each(alternate(runs, rounds)), profiles=profiles())
+
+    def clear_both() -> None:
+        clear(stock)
+        clear(twin)
+
+    wanted = steps if memory else {}
+    peaks = {name: cuda.peak_above_now(step, clear_both) for name, step in wanted.items()}
+    told = alternate(runs, rounds, timer=cuda.device_and_host, warm_ups=cuda.WARM_UPS)
+    device, host = (each({k: [x[i] for x in v] for k, v in told.items()}) for i in (0, 1))
+    return Measured(batch, device, host, peaks, profiles())
 
 
 def updates(step: Step, every: int) -> Callable[[], None]:
@@ -120,11 +157,15 @@ def counts(setup: Setup, batch: Batch, system: System | None) -> dict[str, float
     return {"multiply_adds": ours, "counted": ours / stock, "packed": packed / stock}
 
 
-def profile_of(step: Step) -> str:
+def profile_of(step: Step, device: str) -> str:
     """PyTorch's table of where the time of one step goes, update 0."""
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+    activities = [ProfilerActivity.CPU]
+    if device == cuda.CUDA:
+        activities.append(ProfilerActivity.CUDA)
+    with profile(activities=activities) as profiler:
         step(0)
-    return profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=20)
+        cuda.wait(device)
+    return profiler.key_averages().table(sort_by=f"self_{device}_time_total", row_limit=20)
 
 
 def peak_of(setup: Setup, name: str) -> int:

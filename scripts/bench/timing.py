@@ -2,25 +2,38 @@
 
 from collections.abc import Callable, Mapping
 from time import perf_counter
+from typing import Any
 
 import numpy
 
 PERCENTILES = {"p20": 20, "median": 50, "p80": 80}
 
 
-def alternate(runs: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each run in each round, after a first round that does not count.
+def by_clock(run: Callable[[], Any]) -> float:
+    """Seconds that a run takes the host."""
+    start = perf_counter()
+    run()
+    return perf_counter() - start
+
+
+def alternate(
+    runs: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    *,
+    timer: Callable[[Callable[[], Any]], Any] = by_clock,
+    warm_ups: int = 1,
+) -> dict[str, list[Any]]:
+    """What the timer says of each run in each round, after first rounds that do not count.
 
     The order turns round from one round to the next, so that no system always follows the same.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(rounds + 1):
+    told: dict[str, list[Any]] = {name: [] for name in runs}
+    for number in range(warm_ups + rounds):
         for name in reversed(runs) if number % 2 else runs:
-            start = perf_counter()
-            runs[name]()
-            if number > 0:
-                seconds[name].append(perf_counter() - start)
-    return seconds
+            one = timer(runs[name])
+            if number >= warm_ups:
+                told[name].append(one)
+    return told
 
 
 def ratios(seconds: list[float], baseline: list[float]) -> list[float]:
