@@ -78,13 +78,7 @@ def measure(
     return {
         "setup": shapes.as_json(setup),
         "rounds": rounds,
-        "batch": {
-            "sentences": batch.sentences,
-            "source_tokens": batch.real.source,
-            "source_padded": batch.padded.source,
-            "target_tokens": batch.real.target,
-            "target_padded": batch.padded.target,
-        },
+        "batch": sizes(batch),
         "rows": [
             {
                 "system": name,
@@ -98,6 +92,17 @@ def measure(
             }
             for name, system in zip(seconds, [None, *systems], strict=True)
         ],
+    }
+
+
+def sizes(batch: Batch) -> dict[str, int]:
+    """Sentences and tokens of a batch."""
+    return {
+        "sentences": batch.sentences,
+        "source_tokens": batch.real.source,
+        "source_padded": batch.padded.source,
+        "target_tokens": batch.real.target,
+        "target_padded": batch.padded.target,
     }
 
 
