@@ -5,6 +5,7 @@ from fairseq.logging import metrics
 
 from teaforn_fairseq.criterions.teaforn_cross_entropy import TeaForNCrossEntropyCriterion
 
+LOSSES = ("fused", "plain")  # --teaforn-loss-impl
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
 

@@ -4,9 +4,8 @@ import pytest
 import reference
 import torch
 from commands import TEAFORN, train
-from comparing import reduced
+from comparing import LOSSES, reduced
 from fairseq import checkpoint_utils
-from versions import LOSSES
 
 
 def predictions(model, sample, num_steps, *, shifted):

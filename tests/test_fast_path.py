@@ -10,12 +10,12 @@ import logging
 import pytest
 import reference
 import torch
-from comparing import assert_same, loss_and_gradients, replayed
+from comparing import LOSSES, assert_same, loss_and_gradients, replayed
 from fairseq.data import Dictionary
 from torch.utils._python_dispatch import TorchDispatchMode
-from versions import LOSSES, NEEDS_FUSED
 
-from teaforn_fairseq.loss import fused as fused_loss
+from teaforn_fairseq.loss import chunks
+from teaforn_fairseq.loss.fused import fused_loss
 from teaforn_fairseq.packed import transformer_layers as layers
 from teaforn_fairseq.packed.transformer_layers import why_stock
 
@@ -86,11 +86,10 @@ def test_padding_at_both_ends_and_single_tokens(
     assert_same(actual, expected)
 
 
-@NEEDS_FUSED
 @pytest.mark.parametrize("chunk", [1, 3, 512])
 @pytest.mark.parametrize("eps", [0.0, 0.1])
 def test_fused_loss_with_a_bias_in_any_chunks(monkeypatch, chunk, eps):
-    monkeypatch.setattr(fused_loss, "rows_at_once", lambda vocabulary_size: chunk)
+    monkeypatch.setattr(chunks, "rows_at_once", lambda table: chunk)
     hs = [torch.randn(n, 4, dtype=torch.double, requires_grad=True) for n in (7, 5)]
     table = torch.randn(9, 4, dtype=torch.double, requires_grad=True)
     bias = torch.randn(9, dtype=torch.double, requires_grad=True)
@@ -105,20 +104,19 @@ def test_fused_loss_with_a_bias_in_any_chunks(monkeypatch, chunk, eps):
             sums.append(sum(reference.label_loss(z, word, 0.0) for z, word in real))
         return total, torch.stack(sums)
 
-    loss, nll, _ = fused_loss.fused_loss(hs, ys, weights, (table, bias), 1, eps)
+    loss, nll, _ = fused_loss(hs, ys, weights, (table, bias), 1, eps)
     expected, expected_nll = slow()
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(nll, expected_nll, rtol=1e-12, atol=1e-12)
     actual = torch.autograd.grad(3 * loss, leaves)
     for own, other in zip(actual, torch.autograd.grad(3 * expected, leaves), strict=True):
         torch.testing.assert_close(own, other, rtol=1e-11, atol=1e-11)
-    loss, _, _ = fused_loss.fused_loss(hs, ys, weights, (table, bias), 1, eps)
+    loss, _, _ = fused_loss(hs, ys, weights, (table, bias), 1, eps)
     loss.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
 
 
-@NEEDS_FUSED
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_fused_loss_is_as_precise_as_the_plain_one(build, batch, teaforn, dtype):
     sample = batch((9, 5, 1, 7, 8, 6))
@@ -220,7 +218,6 @@ def many_words(task, monkeypatch):
     return len(words)
 
 
-@NEEDS_FUSED
 def test_no_logits_are_kept_and_recomputation_keeps_memory_flat(
     build, batch, teaforn, saved, many_words
 ):
@@ -272,11 +269,8 @@ def test_a_step_waits_for_nothing_but_the_number_of_source_tokens_on_a_cpu(
     assert mode.seen == ["aten::_local_scalar_dense"]
 
 
-@NEEDS_FUSED
-def test_fused_is_refused_and_auto_is_plain_on_an_older_torch(teaforn, monkeypatch, caplog):
-    monkeypatch.delattr(torch.nn, "LinearCrossEntropyOptions")
-    with pytest.raises(ValueError, match="^--teaforn-loss-impl: fused needs .* received fused"):
-        teaforn(2, teaforn_loss_impl="fused")
+@pytest.mark.parametrize(("loss", "said"), [("plain", "logits"), ("fused", "chunks")])
+def test_the_log_says_how_the_loss_is_made(teaforn, caplog, loss, said):
     with caplog.at_level(logging.INFO):
-        teaforn(2)
-    assert caplog.messages[-1] == "loss by logits"
+        teaforn(2, teaforn_loss_impl=loss)
+    assert caplog.messages[-1] == f"loss by {said}"

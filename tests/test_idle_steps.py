@@ -4,8 +4,7 @@ import logging
 
 import pytest
 import torch
-from comparing import assert_same, loss_and_gradients
-from versions import LOSSES
+from comparing import LOSSES, assert_same, loss_and_gradients
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ and reads the vectors that the formula puts in their slots.
 import pytest
 import reference
 import torch
-from comparing import assert_same, loss_and_gradients
+from comparing import LOSSES, assert_same, loss_and_gradients
 from fairseq.data.language_pair_dataset import collate
 from fairseq.data.monolingual_dataset import collate as collate_streams
 from reference import label_loss, swapped
-from versions import LOSSES, NEEDS_SAFE_SOFTMAX
+from versions import NEEDS_SAFE_SOFTMAX
 
 pytestmark = pytest.mark.usefixtures("wide_softmax")
 PAD, EOS = 1, 2

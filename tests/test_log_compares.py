@@ -4,8 +4,8 @@ from contextlib import ExitStack
 
 import pytest
 from commands import TEAFORN, train
+from comparing import LOSSES
 from fairseq.logging import metrics
-from versions import LOSSES
 
 N3 = ["--teaforn-n", "3"]
 SETTINGS = {

@@ -3,8 +3,7 @@
 import pytest
 import torch
 from commands import TEAFORN, train
-from comparing import assert_same, loss_and_gradients, replayed
-from versions import LOSSES
+from comparing import LOSSES, assert_same, loss_and_gradients, replayed
 
 from teaforn_fairseq.criterions.options import DEFAULTS
 from teaforn_fairseq.unroll.plan import make_plan

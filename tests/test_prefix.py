@@ -8,9 +8,8 @@ import re
 import pytest
 import reference
 import torch
-from comparing import assert_same, loss_and_gradients, reduced, replayed
+from comparing import LOSSES, assert_same, loss_and_gradients, reduced, replayed
 from fairseq.data.monolingual_dataset import collate
-from versions import LOSSES
 
 from teaforn_fairseq.packed.packing import Packing
 from teaforn_fairseq.unroll.prefix import Prefix

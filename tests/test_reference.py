@@ -3,8 +3,7 @@
 import pytest
 import reference
 import torch
-from comparing import assert_same, loss_and_gradients
-from versions import LOSSES
+from comparing import LOSSES, assert_same, loss_and_gradients
 
 pytestmark = pytest.mark.usefixtures("wide_softmax")
 DECODERS = {

@@ -3,10 +3,6 @@
 import pytest
 import torch
 
-NEEDS_FUSED = pytest.mark.skipif(
-    not hasattr(torch.nn, "LinearCrossEntropyOptions"),
-    reason="torch before 2.13 has no linear_cross_entropy in chunks",
-)
 TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
 NEEDS_SAFE_SOFTMAX = pytest.mark.skipif(
     TORCH < (2, 5),
@@ -15,4 +11,3 @@ NEEDS_SAFE_SOFTMAX = pytest.mark.skipif(
 NEEDS_BYTES = pytest.mark.skipif(
     TORCH < (2, 6), reason="the safe loader of torch before 2.6 takes no bytes, so none come in"
 )
-LOSSES = [pytest.param("fused", marks=NEEDS_FUSED), "plain"]

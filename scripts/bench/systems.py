@@ -7,7 +7,6 @@ from typing import Any
 
 from teaforn_fairseq.criterions.in_force import in_force
 from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
-from teaforn_fairseq.loss import fused as fused_loss
 from teaforn_fairseq.unroll.plan import make_plan
 
 STOCK = "stock"
@@ -76,7 +75,6 @@ def parse_system(name: str) -> System:
     system = System(name, int(number[1]), **settings)
     try:
         make_plan(in_force(TeaForNCrossEntropyCriterionConfig(**system.options)))
-        fused_loss.chosen(system.loss_impl or "auto")
     except ValueError as error:
         raise ValueError(f"--systems: {name}: {error}") from None
     return system

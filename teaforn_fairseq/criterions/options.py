@@ -139,9 +139,8 @@ class TeaForNCrossEntropyCriterionConfig(LabelSmoothedCrossEntropyCriterionConfi
         idle_with=("1", "full"),
     )
     teaforn_loss_impl: Optional[LOSS_CHOICES] = _flag(  # noqa: UP045
-        "fused: projection and loss by PyTorch's linear_cross_entropy, which keeps no logits;"
-        " plain: by logits, and with one step stock fairseq's own code; auto: fused where torch"
-        " has it",
+        "fused: projection and loss with the gradients in chunks of tokens, which keep no logits;"
+        " plain: by logits, and with one step stock fairseq's own code; auto: fused",
         "auto",
     )
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from teaforn_fairseq.criterions.in_force import as_flags, in_force
 from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
 from teaforn_fairseq.criterions.prompt import check_model, prompt_of
-from teaforn_fairseq.loss import fused as fused_loss
 from teaforn_fairseq.loss.steps_loss import LossSettings
 from teaforn_fairseq.models.twins import chosen_model, require_unrollable
 from teaforn_fairseq.models.unrollable import NUM_SLOTS
@@ -58,7 +57,7 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         prefix = self.prompt.prefix if self.prompt else Prefix(self.ignore_prefix_size)
         plan = make_plan(options)
         self.plan = replace(plan, settings=replace(plan.settings, prefix=prefix))
-        fused = fused_loss.chosen(options["loss_impl"])
+        fused = options["loss_impl"] != "plain"
         ours = {
             "weights": (),
             "label_smoothing": self.eps,
@@ -68,7 +67,7 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
         self.loss_settings = LossSettings(**named(LossSettings, options) | ours)
         self.stock_loss = options["loss_impl"] == "plain" and self.prompt is None
         logger.info("in force: %s", as_flags(options))
-        logger.info("loss by %s", "linear_cross_entropy" if fused else "logits")
+        logger.info("loss by %s", "chunks" if fused else "logits")
         for steps in self.plan.left_out():
             logger.info("weight 0, so training leaves out %s; validation runs all steps", steps)
 

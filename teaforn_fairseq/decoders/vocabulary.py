@@ -72,7 +72,7 @@ def look_up(decoder: FairseqIncrementalDecoder, *tokens: Tensor) -> tuple[Vocabu
         vocabulary = Vocabulary(decoder, (projection.weight, projection.bias))
         return vocabulary, [table(ids) for ids in tokens]
     flat = torch.cat([ids.flatten() for ids in tokens])
-    weight, rows, _ = shared_table.look_up(table.weight, flat, table.padding_idx)
+    weight, rows = shared_table.look_up(table.weight, flat, table.padding_idx)
     parts = rows.split([ids.numel() for ids in tokens])
     shaped = [part.view(*ids.shape, -1) for part, ids in zip(parts, tokens, strict=True)]
     return Vocabulary(decoder, (weight, projection.bias)), shaped

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from teaforn_fairseq.loss.fused import fused_loss, rows_at_once
+from teaforn_fairseq.loss.chunks import rows_at_once
+from teaforn_fairseq.loss.fused import fused_loss
 from teaforn_fairseq.loss.plain import plain_loss
 from teaforn_fairseq.packed.packing import Packing
 from teaforn_fairseq.packed.shared_table import Projection
@@ -30,7 +31,7 @@ class LossSettings:
         label_smoothing: fairseq's eps, 0 to 1.
         report_accuracy: count correct predictions as well (one more pass over the vocabulary).
         reduce: sum the loss over tokens; otherwise keep one entry a token.
-        fused: by ``linear_cross_entropy``; otherwise by logits and fairseq's own loss, which
+        fused: in chunks with their gradients; otherwise by logits and fairseq's own loss, which
             keeps each step's logits for the backward pass.
         share: r, above 0, at most 1: share of the tokens of steps 2..N, drawn at random, that
             are projected onto the vocabulary; their weight is divided by it.
@@ -162,7 +163,7 @@ class StepsLoss:
     def _right(self, step: _Step) -> tuple[Tensor, Tensor]:
         """(n,) bool each: where the likeliest word is the label, and where a label counts."""
         real = step.labels.ne(self.padding_idx)
-        chunks = step.features.split(rows_at_once(len(self.projection[0])))
+        chunks = step.features.split(rows_at_once(self.projection[0]))
         with torch.no_grad():
             best = [F.linear(chunk, *self.projection).argmax(-1) for chunk in chunks]
         return torch.cat(best).eq(step.labels) & real, real

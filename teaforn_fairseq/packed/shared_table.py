@@ -14,10 +14,8 @@ from torch import Tensor
 Projection = tuple[Tensor, Tensor | None]  # W (V, C_out), b (V,) or None
 
 
-def look_up(
-    table: Tensor, tokens: Tensor, padding_idx: int | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows of the table, their mean, and the table for every further use.
+def look_up(table: Tensor, tokens: Tensor, padding_idx: int | None = None) -> tuple[Tensor, Tensor]:
+    """Rows of the table, and the table for every further use.
 
     Args:
         table: (V, C).
@@ -25,8 +23,7 @@ def look_up(
         padding_idx: id whose look-ups give no gradient, as in ``nn.Embedding``.
 
     Returns:
-        The table (V, C), whose gradient takes that of the other two in; ``table[tokens]`` (n, C);
-        ``table.mean(0)`` (C,), summed in float32 at least.
+        The table (V, C), whose gradient takes that of the rows in; ``table[tokens]`` (n, C).
     """
     return _LookUp.apply(table, tokens, padding_idx)
 
@@ -35,20 +32,16 @@ class _LookUp(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, table: Tensor, tokens: Tensor, padding_idx: int | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(tokens)
         ctx.padding_idx = padding_idx
-        wide = torch.promote_types(table.dtype, torch.float32)
-        return table.view_as(table), F.embedding(tokens, table), table.mean(0, dtype=wide)
+        return table.view_as(table), F.embedding(tokens, table)
 
     @staticmethod
-    def backward(
-        ctx: Any, grad: Tensor, row_grads: Tensor, mean_grad: Tensor
-    ) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor, row_grads: Tensor) -> tuple[Tensor, None, None]:
         (tokens,) = ctx.saved_tensors
         if ctx.padding_idx is not None:
             row_grads = row_grads.masked_fill(tokens.eq(ctx.padding_idx).unsqueeze(1), 0)
         # In place: autograd has summed what comes from the further uses up for this node alone.
         # index_put_ rather than index_add_, whose order of summation is random on a GPU.
-        grad.add_((mean_grad / len(grad)).to(grad.dtype))
         return grad.index_put_((tokens,), row_grads, accumulate=True), None, None
