@@ -155,16 +155,18 @@ class _NLL(torch.autograd.Function):
             if not learns:
                 grads.append(torch.zeros_like(h) if any(ctx.needs_input_grad) else None)
                 continue
-            grad, *own = torch.autograd.grad(one, wanted, one.new_tensor(weight))
+            grad, *own = torch.autograd.grad(one, wanted, torch.full_like(one, weight))
             grads.append(grad)
             # One sum for all steps rather than a (V, C) gradient kept for each.
             total = own if total is None else [a.add_(b) for a, b in zip(total, own, strict=True)]
             del own  # not to live beside the next step's
         ctx.has_bias = bias is not None
         ctx.save_for_backward(*(total or []), *grads)
+        # No tensor of the weights: a GPU is waited for when one comes from the CPU.
+        loss = torch.stack([w * x for w, x in zip(weights, nll, strict=True)]).sum()
         nll = torch.stack(nll)
         ctx.mark_non_differentiable(nll)
-        return (nll * nll.new_tensor(weights)).sum(), nll
+        return loss, nll
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
