@@ -1,6 +1,7 @@
 """Under bfloat16 autocast TeaForN is as close to float32 as stock fairseq is."""
 
 import torch
+from commands import ONCE, TEAFORN, train
 
 
 def test_autocast_loss_and_gradients_are_as_close_to_float32_as_stock_ones(
@@ -41,3 +42,8 @@ def test_a_bfloat16_model_sums_its_loss_in_float32(build, batch, teaforn):
     loss, _, log = teaforn(2)(model, batch())
     assert loss.dtype == torch.float32
     assert loss.isfinite() and log["nll_loss_2"].isfinite()
+
+
+def test_bf16_does_not_ask_for_a_tpu_that_is_not_there(data, tmp_path):
+    log = train(data, tmp_path, *TEAFORN, *ONCE, "--bf16")
+    assert float(log["train_inner"][0]["loss"]) > 0

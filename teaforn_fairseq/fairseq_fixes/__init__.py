@@ -12,6 +12,7 @@ quiet.apply()  # here, because the others import fairseq, which warns
 
 from teaforn_fairseq.fairseq_fixes import (  # noqa: E402
     asked_checkpoints,
+    bf16_on_gpus,
     combined_data,
     exact_resume,
     full_help,
@@ -33,6 +34,7 @@ FIXES = (
     exact_resume,
     unshared_layers,
     asked_checkpoints,
+    bf16_on_gpus,
     combined_data,
     numpy_names,
     which_code,
@@ -40,6 +42,7 @@ FIXES = (
     whole_scores,
     full_help,
     slot_counts,
+    bf16_on_gpus,
 )
 
 

@@ -21,8 +21,9 @@ class Sample(Feedback):
         """Features (..., C_out) to the embeddings (..., C) of a word a slot."""
         with torch.no_grad():
             probabilities = vocabulary.logits(features).float().softmax(dim=-1)
-            # A row of NaN, after an overflow, must not stop the draw (on a GPU, the process): the
-            # loss is not finite either, and fairseq deals with that: it skips the batch or stops.
-            probabilities = probabilities.nan_to_num(nan=1.0)
-            words = torch.multinomial(probabilities.flatten(0, -2), num_samples=1)
-        return vocabulary.embed(words.view(features.shape[:-1]))
+            # The race by which torch.multinomial draws one word, without its check, for which a
+            # GPU is waited for. A row of NaN, after an overflow, must not stop the draw: the loss
+            # is not finite either, and fairseq deals with that: it skips the batch or stops.
+            race = torch.empty_like(probabilities).exponential_()
+            words = (probabilities / race).argmax(dim=-1)
+        return vocabulary.embed(words)
