@@ -4,12 +4,12 @@ from weakref import WeakValueDictionary
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from teaforn_fairseq.loss import chunks
+from teaforn_fairseq.loss import chunks, wide_products
 from teaforn_fairseq.loss.fused import fused_loss
 from teaforn_fairseq.loss.plain import plain_loss
-from teaforn_fairseq.loss.wide_products import rounded_product
 
 VOCABULARY, WIDTH, TOKENS = 500, 64, 20
 
@@ -151,8 +151,8 @@ def test_autocast_gives_float32_gradients_that_are_not_rounded(dtype):
     truth = result(plain_loss, leaves, labels, torch.double)
     with torch.autocast("cpu", dtype):
         wide = result(fused_loss, leaves, labels, torch.float32)
-    rounded = [x.to(dtype).float() if x.dtype == torch.float32 else x for x in wide]
     assert {x.dtype for x in wide} == {torch.float32}
+    rounded = [x.to(dtype).float() for x in wide]
     assert not any(torch.equal(x, y) for x, y in zip(wide, rounded, strict=True))
     assert max(errors(wide, truth)) <= 2 * torch.finfo(dtype).eps
 
@@ -190,5 +190,24 @@ def test_the_chunks_change_nothing_but_the_order_of_sums(monkeypatch):
 
 def test_a_product_that_must_be_rounded_does_not_overflow():
     a, b = torch.full((2, 2048), 2.0**10).half(), torch.randn(2048, 3).add_(3).half()
-    torch.testing.assert_close(rounded_product(a, b), a.float() @ b.float(), rtol=1e-3, atol=0)
+    torch.testing.assert_close(
+        wide_products.rounded_product(a, b), a.float() @ b.float(), rtol=1e-3, atol=0
+    )
     assert (a.float() @ b.float()).min() > torch.finfo(torch.float16).max
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("wide", [False, True])
+def test_the_code_for_a_gpu_reads_no_value_and_sums_in_float32(monkeypatch, dtype, bias, wide):
+    if wide and "dtype" not in torch.ops.aten.mm.overloads():
+        pytest.skip("torch before 2.8 has no product that comes in float32")
+    monkeypatch.setattr(wide_products, "HAS_WIDE", wide)
+    with FakeTensorMode():  # shapes and types alone, so that a machine without a GPU has them
+        like = {"device": "cuda", "dtype": dtype}
+        table, given = torch.empty(90000, 64, **like), torch.empty(90000, **like) if bias else None
+        work = chunks.Chunks((table, given), 1, 0.1, learns=True)
+        labels = torch.empty(1700, dtype=torch.long, device="cuda")
+        made = work.add(torch.empty(1700, 64, **like), labels, 0.5)
+    made = [*made, work.table_grad, *([work.bias_grad] if bias else [])]
+    assert {(x.device.type, x.dtype) for x in made} == {("cuda", torch.float32)}
