@@ -44,12 +44,13 @@ def write_corpus(folder):
 
 
 def train(data, save_dir, *options):
+    """What fairseq-train printed."""
     plugin = ["--user-dir", PLUGIN, *TWIN, *TEAFORN, "--save-dir", save_dir]
     # So small that no update is left out at the start, for it would be one of few.
     scale = ["--fp16-init-scale", "4"]
     out = run("fairseq-train", data, *plugin, *ON_GPU, *TRANSLATION, *scale, *options)
     assert "CUDA enviroments" in out, out  # fairseq says so, and spells it so
-    return log_records(out)
+    return out
 
 
 def generate(data, checkpoint, *options):
@@ -101,7 +102,7 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_run_saves_resumes_goes_on_and_translates(runs, precision):
     whole, resumed, hypotheses = runs[precision].result()
-    expected, actual = (values(x["train_inner"]) for x in (whole, resumed))
+    expected, actual = (values(log_records(x)["train_inner"]) for x in (whole, resumed))
     assert list(expected) == [str(x) for x in range(1, 7)]
     assert list(actual) == ["5", "6"]  # goes on where the other was saved
     for update, record in actual.items():
@@ -114,8 +115,7 @@ def test_a_run_saves_resumes_goes_on_and_translates(runs, precision):
 def test_distributed_training(runs, world_size):
     if torch.cuda.device_count() < world_size:
         pytest.skip(f"needs {world_size} GPUs, here is {torch.cuda.device_count()}")
-    log = runs[world_size].result()
-    assert list(values(log["train_inner"])) == ["1", "2", "3"]
+    assert '"train_num_updates": "3"' in runs[world_size].result()
 
 
 def test_ddp_over_nccl_makes_the_same_gradients(build, batch, teaforn, device, tmp_path):
