@@ -12,7 +12,6 @@ import torch
 from device_steps import CASES, LEARNED, on_device, sample_for, small
 from fairseq import utils
 from fairseq.models import lightconv
-from fairseq.models.transformer import transformer_encoder
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
@@ -22,21 +21,23 @@ from torch.overrides import TorchFunctionMode
 
 GPU = torch.device("cuda")
 WAITED = (DataDependentOutputException, DynamicOutputShapeException)
-# They ask whether there is padding, LightConv's always; the Transformer's is run only where an
-# option keeps its layers from being run packed.
-ENCODERS = {lightconv.__file__, transformer_encoder.__file__}
+# It asks whether there is padding.
+STOCK_ENCODER = lightconv.__file__
 
 
 class Pretended(TorchFunctionMode):
     """Does without CUDA what a GPU that is there would do.
 
-    Before some operations PyTorch asks for CUDA: others make the same. And fairseq's encoders hear
-    that there is padding.
+    Before some operations PyTorch asks for CUDA: others make the same. And fairseq's LightConv
+    encoder hears that there is padding.
     """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         function = INSTEAD.get(function, function)
-        if function is torch.Tensor.__bool__ and sys._getframe(1).f_code.co_filename in ENCODERS:
+        if (
+            function is torch.Tensor.__bool__
+            and sys._getframe(1).f_code.co_filename == STOCK_ENCODER
+        ):
             return True
         return function(*args, **(kwargs or {}))
 
@@ -58,14 +59,11 @@ def indexed(x, index):
     return x
 
 
-def contiguous(x):
-    return x.clone(memory_format=torch.contiguous_format)
-
-
 INSTEAD = {
     torch.Tensor.__getitem__: indexed,
     torch.Tensor.__invert__: torch.logical_not,
-    torch.Tensor.contiguous: contiguous,
+    torch.Tensor.contiguous: lambda x: x.clone(memory_format=torch.contiguous_format),
+    torch.Tensor.new: lambda x: x.new_empty(0),
     torch.Tensor.copy_: torch.ops.aten.copy_,
 }
 
