@@ -8,10 +8,12 @@ from device_steps import SHARED, on_device, sample_for, small
 # Both round, ours in other places (fused attention): by chance one is some way ahead. A wrong term,
 # or a sum in half precision, is several times as far off.
 FACTOR = 1.5
+# What is equal anyway; fused attention makes a float32 product of three in TF32.
+FLOORS = {torch.float32: 1e-5, torch.float16: 2 * 2**-10, torch.bfloat16: 2 * 2**-7}
 
 
 @pytest.mark.parametrize("loss_impl", ["plain", "auto"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", FLOORS, ids=str)
 def test_one_step_is_as_precise_as_the_stock_one(
     build, batch, task, teaforn, stock_criterion, device, dtype, loss_impl
 ):
@@ -32,7 +34,6 @@ def test_one_step_is_as_precise_as_the_stock_one(
     own = result(twin.to(device), own_loss, sample)
     usual = result(stock.to(device), stock_loss, sample)
     truth = result(stock.cpu().double(), stock_loss, on_cpu)
-    floor = 2 * torch.finfo(dtype).eps
     for part in (slice(0, 1), slice(1, None)):
         error, allowed = ((x[part] - truth[part]).norm() / truth[part].norm() for x in (own, usual))
-        assert error <= FACTOR * allowed + floor
+        assert error <= FACTOR * allowed + FLOORS[dtype]

@@ -25,7 +25,7 @@ AGAIN = 0.01
 
 
 def run(*words):
-    return commands.run(*words, process=True)  # a fork of a process that knows no GPU yet
+    return commands.run(*words, process=True)  # a fork could not use the GPU
 
 
 def write_corpus(folder):
@@ -44,12 +44,13 @@ def write_corpus(folder):
 
 
 def train(data, save_dir, *options):
+    """What fairseq-train printed."""
     plugin = ["--user-dir", PLUGIN, *TWIN, *TEAFORN, "--save-dir", save_dir]
     # So small that no update is left out at the start, for it would be one of few.
     scale = ["--fp16-init-scale", "4"]
     out = run("fairseq-train", data, *plugin, *ON_GPU, *TRANSLATION, *scale, *options)
     assert "CUDA enviroments" in out, out  # fairseq says so, and spells it so
-    return log_records(out)
+    return out
 
 
 def generate(data, checkpoint, *options):
@@ -61,7 +62,7 @@ def generate(data, checkpoint, *options):
 
 
 def save_resume_and_translate(data, folder, precision):
-    """Logs of a whole run and of one resumed from its middle, and two sets of hypotheses."""
+    """Logs of a whole run and of one resumed from its middle, and the hypotheses of the last."""
     options = [*PRECISIONS[precision], "--max-update", "6"]
     whole = train(data, folder / "whole", *options, "--save-interval-updates", "4")
     (folder / "resumed").mkdir()
@@ -69,13 +70,14 @@ def save_resume_and_translate(data, folder, precision):
     shutil.copy(middle, folder / "resumed/checkpoint_last.pt")
     resumed = train(data, folder / "resumed", *options)
     last = folder / "resumed/checkpoint_last.pt"
-    return whole, resumed, [generate(data, last, *half) for half in ([], ["--fp16"])]
+    half = ["--fp16"] if precision == "fp16" else []
+    return whole, resumed, generate(data, last, *half)
 
 
 def train_distributed(data, folder, world_size):
     with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        address = f"tcp://localhost:{probe.getsockname()[1]}"
+        probe.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
     ranks = ("--distributed-world-size", world_size, "--distributed-init-method", address)
     options = ["--max-update", "3", "--disable-validation"]
     return train(data, folder, *ranks, *options)
@@ -101,21 +103,20 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_run_saves_resumes_goes_on_and_translates(runs, precision):
     whole, resumed, hypotheses = runs[precision].result()
-    expected, actual = (values(x["train_inner"]) for x in (whole, resumed))
+    expected, actual = (values(log_records(x)["train_inner"]) for x in (whole, resumed))
     assert list(expected) == [str(x) for x in range(1, 7)]
     assert list(actual) == ["5", "6"]  # goes on where the other was saved
     for update, record in actual.items():
         for key in ("loss", "nll_loss", "nll_loss_1", "nll_loss_2"):
             assert float(record[key]) == pytest.approx(float(expected[update][key]), rel=AGAIN)
-    assert [len(lines) for lines in hypotheses] == [PAIRS["test"]] * 2
+    assert len(hypotheses) == PAIRS["test"]
 
 
 @pytest.mark.parametrize("world_size", WORLD_SIZES)
 def test_distributed_training(runs, world_size):
     if torch.cuda.device_count() < world_size:
         pytest.skip(f"needs {world_size} GPUs, here is {torch.cuda.device_count()}")
-    log = runs[world_size].result()
-    assert list(values(log["train_inner"])) == ["1", "2", "3"]
+    assert '"train_num_updates": "3"' in runs[world_size].result()
 
 
 def test_ddp_over_nccl_makes_the_same_gradients(build, batch, teaforn, device, tmp_path):

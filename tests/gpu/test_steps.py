@@ -39,7 +39,7 @@ def joined(gradients):
 
 
 def assert_all_learn(model):
-    # The last is fairseq's, which no DynamicConv of its own reads.
+    # fairseq's DynamicConv has this one, and reads it where it is asked for a bias alone.
     for name, p in model.named_parameters():
         assert name.endswith("conv.conv_bias") or p.grad.isfinite().all(), name
 
@@ -77,7 +77,7 @@ def test_half_precision_is_finite(step, case, dtype):
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_autocast_is_finite(step, case):  # as in --amp
     model, criterion, sample, _ = step(*case)
-    with torch.autocast(sample["target"].device.type, torch.bfloat16):
+    with torch.autocast(sample["target"].device.type, torch.float16):
         loss, _, _ = criterion(model, sample)
     loss.backward()
     assert loss.isfinite()
@@ -104,12 +104,11 @@ def waits(compute):
 
 def test_a_wait_is_seen(device):  # or the tests below would be empty
     x = torch.ones(3, device=device, requires_grad=True)
-    assert len(waits(lambda: x.sum() * x.sum().item())) == 1
+    assert len(waits(lambda: x.sum() * x.sum().item())) >= 1
 
 
-# fairseq's own encoders ask whether there is padding: LightConv's once, the Transformer's, which
-# runs where an option keeps its layers from being run packed, once a layer as well.
-STOCK_ENCODERS = {"lightconv": 1, "dynamicconv": 1, "stock layers": 3}
+# fairseq's own encoder of these asks, once, whether there is padding.
+STOCK_ENCODERS = {"lightconv": 1, "dynamicconv": 1}
 
 
 @pytest.mark.parametrize(("name", "case"), CASES.items(), ids=CASES)
