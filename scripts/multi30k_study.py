@@ -6,14 +6,17 @@ last checkpoint.
 
 import argparse
 import importlib.util
+import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from bench.shapes import positive
 from recipes import engine
-from recipes.common import ROOT, count_gpus
+from recipes.common import ROOT
 from study.processes import run_all
 from translation_study.arms import ARMS, cut
 from translation_study.jobs import Place, prepare
@@ -32,6 +35,8 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of each training: there is one for each core
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.getenv("PYTHONPATH")]))
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    for name in ("matplotlib", "sacrebleu"):  # fairseq has every logger speak
+        logging.getLogger(name).setLevel(logging.WARNING)
     failures = []
     with engine.ending():
         try:
@@ -44,30 +49,41 @@ def main() -> None:
 def work(args: argparse.Namespace) -> list[str]:
     """The study; return why parts of it failed."""
     check_machine(args)
-    table, sets = Table(args.results), [(name, beam) for name in SETS for beam in args.beams]
+    table, sets = Table(args.results), [(name, beam) for name in args.sets for beam in args.beams]
     runs, training, scoring = wanted(args), "train" in args.stages, "score" in args.stages
     for run in runs:
         check(run, training=training)
     table.check(runs)
     missing = [run for run in runs if table.missing(run, sets)]
-    for pair in {run.pair: run for run in missing}.values():
-        prepare(pair.job)
+    # The scores' summary needs the references of all.
+    for run in {run.pair: run for run in (runs if scoring else missing)}.values():
+        prepare(run.job)
 
-    def one(run: Run) -> None:
-        if training:
-            train(run)
-        if scoring:
-            # Here, because a machine that only trains may have no sacreBLEU.
-            from translation_study.scores import score
-
-            score(run, table, sets)
-
-    failures = run_all(one, missing, args.jobs, args.stop_after)
+    failures = run_all(
+        lambda run: one(run, table, sets, args.stages), missing, args.jobs, args.stop_after
+    )
+    left = [run for run in missing if not run.model.exists()] if training else []
+    if left and not failures:
+        print(f"ended after {args.stop_after} s; {len(left)} are not trained: run again to go on")
     if scoring:
+        # Here, because it needs what has been asked for above.
+        from translation_study.pictures import draw
         from translation_study.summary import summarize
 
-        summarize(table, args.jobs)
+        summarize(table, args.work)
+        draw(table)
     return failures
+
+
+def one(run: Run, table: Table, sets: Sequence[tuple[str, int]], stages: Sequence[str]) -> None:
+    """The stages of a run."""
+    if "train" in stages:
+        train(run)
+    if "score" in stages:
+        # Here, because a machine that only trains may have no sacreBLEU.
+        from translation_study.scores import score
+
+        score(run, table, sets)
 
 
 def wanted(args: argparse.Namespace) -> list[Run]:
@@ -99,8 +115,8 @@ def check_machine(args: argparse.Namespace) -> None:
     """
     if args.fp16 and not args.gpu:
         raise ValueError("--fp16: needs --gpu; received no --gpu. Add it, or leave --fp16 out.")
-    if args.gpu and count_gpus() == "0":
-        raise ValueError("--gpu: nvidia-smi lists no GPU. Leave it out to use the CPU.")
+    if args.gpu and not torch.cuda.is_available():
+        raise ValueError("--gpu: PyTorch finds no CUDA here. Leave it out to use the CPU.")
     for package in ("matplotlib", "scipy") if "score" in args.stages else ():
         if importlib.util.find_spec(package) is None:
             raise ValueError(
@@ -127,6 +143,7 @@ def parse_args() -> argparse.Namespace:
     add("--seeds", **several, type=positive, default=[1, 2, 3, 4, 5], help=f"of each {default}")
     add("--pairs", **several, choices=PAIRS, default=list(PAIRS), help=f"languages {default}")
     add("--beams", **several, type=positive, default=list(BEAMS), help=default)
+    add("--sets", **several, choices=SETS, default=list(SETS), help=f"to translate {default}")
     add("--stages", **several, choices=STAGES, default=list(STAGES), help=f"what to do {default}")
     add("--jobs", type=positive, default=1, help=f"runs at a time, a thread each {default}")
     add("--gpu", action="store_true", help="train and translate with CUDA (default: on the CPU)")

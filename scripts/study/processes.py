@@ -35,6 +35,7 @@ def run_all(
         Why those that failed have, which has also been printed.
     """
     failures: list[str] = []
+    _ended.clear()
 
     def tried(item: Item) -> None:
         try:
@@ -99,8 +100,11 @@ def logged(words: list[str], log: Path, enough: Callable[[str], bool] = lambda _
         _finish(child, words, log, terminated=done)
 
 
-def printed(words: list[str], path: Path) -> None:
-    """Run a command; what it prints is in a new file, its messages in another beside it.
+def printed(words: list[str], path: Path) -> str:
+    """Run a command whose output goes to a new file.
+
+    Returns:
+        What it told on the other stream.
 
     Raises:
         ChildProcessError: it failed.
@@ -109,7 +113,9 @@ def printed(words: list[str], path: Path) -> None:
     messages = path.with_suffix(".messages")
     with open(path, "w", encoding="utf-8") as out, open(messages, "w", encoding="utf-8") as told:
         _finish(_start(words, out, told), words, messages)
+    text = messages.read_text(encoding="utf-8", errors="replace")
     messages.unlink()
+    return text
 
 
 def _start(words: list[str], stdout: int | IO[str], stderr: int | IO[str]) -> subprocess.Popen:

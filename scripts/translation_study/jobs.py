@@ -50,6 +50,11 @@ class Place:
         return "fp16" if self.fp16 else "fp32"
 
 
+def data_of(work: Path, pair: str) -> Path:
+    """The recipe's folder."""
+    return work / "data" / pair
+
+
 def job_of(place: Place, pair: str, arm: Arm, seed: int) -> Job:
     """The recipe with the settings of a training.
 
@@ -62,7 +67,7 @@ def job_of(place: Place, pair: str, arm: Arm, seed: int) -> Job:
         **AVERAGED,
         **(place.settings or {}),
         **arm.settings,
-        **{"SRC": source, "TGT": target, "OUT": str(place.work / "data" / pair)},
+        **{"SRC": source, "TGT": target, "OUT": str(data_of(place.work, pair))},
         **{"DATA": str(place.data or ""), "SEED": str(seed), "MAX_UPDATE": str(arm.updates)},
         **{"GPUS": str(int(place.gpu)), "FP16": str(int(place.fp16)), "BEAMS": "1"},
     }

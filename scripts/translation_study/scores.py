@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.output import write_whole
@@ -9,14 +10,14 @@ from report import read_hypotheses, read_lines
 from sacrebleu.metrics import BLEU, CHRF
 from study.processes import printed
 
-from translation_study.jobs import generate_command
+from translation_study.jobs import data_of, generate_command
 from translation_study.table import SETS, Score, Table
 from translation_study.trainings import Run
 
 SPEED = re.compile(r"Translated .* \(([\d.]+) sentences/s")
 
 
-def score(run: Run, table: Table, sets: list[tuple[str, int]]) -> None:
+def score(run: Run, table: Table, sets: Sequence[tuple[str, int]]) -> None:
     """Add the lines of a run that are missing.
 
     Raises:
@@ -31,7 +32,7 @@ def score(run: Run, table: Table, sets: list[tuple[str, int]]) -> None:
     for name, beam in table.missing(run, sets):
         hypotheses, speed = translate(run, name, beam)
         keep(table.hypotheses(run.pair, run.name, run.seed, name, beam), hypotheses)
-        references = [read_lines(reference(run, name))]
+        references = [read_lines(reference(run.place.work, run.pair, name))]
         bleu, chrf = BLEU().corpus_score(hypotheses, references), CHRF()
         table.add(
             Score(
@@ -64,18 +65,18 @@ def translate(run: Run, name: str, beam: int) -> tuple[list[str], float]:
     """
     path = run.folder / f"{name}-beam{beam}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    printed(generate_command(run.job, run.model, SETS[name], beam), path)
-    hypotheses = read_hypotheses(path, len(read_lines(reference(run, name))))
-    speed = SPEED.search(path.read_text(encoding="utf-8"))
+    told = printed(generate_command(run.job, run.model, SETS[name], beam), path)
+    hypotheses = read_hypotheses(path, len(read_lines(reference(run.place.work, run.pair, name))))
+    speed = SPEED.search(told + path.read_text(encoding="utf-8"))
     path.unlink()
     if speed is None:
         raise ValueError(f"{run}: fairseq-generate did not tell how many sentences it translated.")
     return hypotheses, float(speed[1])
 
 
-def reference(run: Run, name: str) -> Path:
+def reference(work: Path, pair: str, name: str) -> Path:
     """Raw text of a set in the target language."""
-    return run.job.out / "raw" / f"{SETS[name]}.{run.job.recipe.target}"
+    return data_of(work, pair) / "raw" / f"{SETS[name]}.{pair.partition('-')[2]}"
 
 
 def keep(path: Path, lines: list[str]) -> None:
