@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from bench.shapes import positive
 from recipes import engine
 from recipes.common import ROOT
@@ -115,8 +114,11 @@ def check_machine(args: argparse.Namespace) -> None:
     """
     if args.fp16 and not args.gpu:
         raise ValueError("--fp16: needs --gpu; received no --gpu. Add it, or leave --fp16 out.")
-    if args.gpu and not torch.cuda.is_available():
-        raise ValueError("--gpu: PyTorch finds no CUDA here. Leave it out to use the CPU.")
+    if args.gpu:
+        import torch  # here, because it takes seconds
+
+        if not torch.cuda.is_available():
+            raise ValueError("--gpu: PyTorch finds no CUDA here. Leave it out to use the CPU.")
     for package in ("matplotlib", "scipy") if "score" in args.stages else ():
         if importlib.util.find_spec(package) is None:
             raise ValueError(
