@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -20,7 +19,8 @@ from recipes.common import ROOT
 from staircase import require_matplotlib
 from study.cells import CELLS, Cell
 from study.data import prepare
-from study.runs import end_all, train
+from study.processes import run_all
+from study.runs import train
 from study.table import Table
 
 RESULTS = ROOT / "docs/results/path-star"
@@ -38,7 +38,7 @@ def main() -> None:
         require_device(args.device)
         table = Table(args.results)
         table.check(cells)
-        run_all(cells, args, table)
+        failures = train_all(cells, args, table)
     except (ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from error
     table.write_summary()
@@ -46,10 +46,11 @@ def main() -> None:
     from study.pictures import draw
 
     draw(table)
+    sys.exit(bool(failures))
 
 
-def run_all(cells: dict[str, Cell], args: argparse.Namespace, table: Table) -> None:
-    """Train each cell with each seed, some at a time, and keep what comes of it."""
+def train_all(cells: dict[str, Cell], args: argparse.Namespace, table: Table) -> list[str]:
+    """Train each cell with each seed, and keep what comes of it; return why some failed."""
     done = {
         (run.cell, run.seed)
         for run in table.runs()
@@ -67,12 +68,7 @@ def run_all(cells: dict[str, Cell], args: argparse.Namespace, table: Table) -> N
 
     for _, name in missing:
         prepare(cells[name], args.work)
-    pool = ThreadPoolExecutor(args.jobs)
-    try:
-        list(pool.map(work, missing))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        end_all()
+    return run_all(work, missing, args.jobs)
 
 
 def require_device(device: str) -> None:

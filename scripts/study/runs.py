@@ -13,13 +13,13 @@ from training_log import curves, records
 from study.cells import STARS, Cell
 from study.data import data_of
 from study.models import model_options
+from study.processes import logged
 
 CHECKED = 50  # updates between two validations
 SOLVED = 0.95  # of whole paths
 VALID = "| valid | "
 
 Curve = list[tuple[int, int, float]]  # update, step, tokens right in percent
-RUNNING: set[subprocess.Popen] = set()
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,17 @@ def train(name: str, cell: Cell, seed: int, work: Path, device: str = "cpu") -> 
     log, enough = run / "log", needed_accuracy(cell)
     if not ended(log, enough, cell.updates):
         until_solved([*command(cell, seed, data, run), *on(device)], log, enough)
-    logged = records(log, "valid")
+    valid = records(log, "valid")
     paths = whole_paths(cell, data, run, device)
-    right = [x["num_updates"] for x in logged if float(x["valid_accuracy_1"]) >= enough]
+    right = [x["num_updates"] for x in valid if float(x["valid_accuracy_1"]) >= enough]
     if cell.n == "full" and paths >= 100 * SOLVED:
-        right = [logged[-1]["num_updates"]]
-    accuracy = curves(logged, "valid_accuracy")
+        right = [valid[-1]["num_updates"]]
+    accuracy = curves(valid, "valid_accuracy")
     result = Run(
         cell=name,
         seed=seed,
         solved=min(right, default=None),
-        updates=logged[-1]["num_updates"],
+        updates=valid[-1]["num_updates"],
         paths=paths,
         accuracy=[curve[-1][1] for curve in accuracy.values()],
         options=digest(cell),
@@ -93,9 +93,9 @@ def digest(cell: Cell) -> str:
 
 def ended(log: Path, enough: float, updates: int) -> bool:
     """Whether a training has solved the task or had its updates."""
-    logged = records(log, "valid")
-    best = max((float(x["valid_accuracy_1"]) for x in logged), default=0)
-    return best >= enough or bool(logged) and logged[-1]["num_updates"] >= updates
+    valid = records(log, "valid")
+    best = max((float(x["valid_accuracy_1"]) for x in valid), default=0)
+    return best >= enough or bool(valid) and valid[-1]["num_updates"] >= updates
 
 
 def needed_accuracy(cell: Cell) -> float:
@@ -136,31 +136,18 @@ def until_solved(words: list[str], log: Path, enough: float) -> None:
 
     Raises:
         ChildProcessError: it failed.
+        Ended: all have been ended.
     """
-    with open(log, "a", encoding="utf-8") as out:
-        child = subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
-        )
-        RUNNING.add(child)
-        solved = False
-        for line in child.stdout or ():
-            out.write(line)
-            out.flush()
-            if VALID in line:
-                record = json.loads(line.partition(VALID)[2])
-                solved |= float(record["valid_accuracy_1"]) >= enough
-            if solved and "Saved checkpoint" in line:
-                child.terminate()
-        status = child.wait()
-        RUNNING.remove(child)
-    if status and not solved:
-        raise ChildProcessError(f"{' '.join(words)} failed; see {log}")
+    solved = False
 
+    def saved(line: str) -> bool:
+        nonlocal solved
+        if VALID in line:
+            record = json.loads(line.partition(VALID)[2])
+            solved |= float(record["valid_accuracy_1"]) >= enough
+        return solved and "Saved checkpoint" in line
 
-def end_all() -> None:
-    """End the trainings that still run."""
-    for child in list(RUNNING):
-        child.terminate()
+    logged(words, log, saved)
 
 
 def whole_paths(cell: Cell, data: Path, run: Path, device: str) -> float:

@@ -1,17 +1,14 @@
 """The table of runs, which grows a line at a time, and what it comes to for each cell."""
 
-import csv
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.output import write_whole
-
 from study.cells import CELLS, Cell
 from study.cost import cost
+from study.rows import append, read, refuse_mixing, write_summary
 from study.runs import Curve, Run, digest
 
 CURVES_OF = 1  # the seed whose curves are kept
@@ -53,10 +50,7 @@ class Table:
         """
         for run in self.runs():
             if run.cell in cells and run.options != digest(cells[run.cell]):
-                raise ValueError(
-                    f"--results: {self.folder} holds runs of {run.cell} with other options than it"
-                    " has now. Choose another folder, or take these lines out of runs.tsv."
-                )
+                refuse_mixing(self.folder, "runs.tsv", run.cell)
 
     def add(self, run: Run, curve: Curve) -> None:
         """Keep a run, and the curves of the first seed."""
@@ -69,15 +63,7 @@ class Table:
 
     def write_summary(self) -> None:
         """A line a cell, as TSV and as JSON."""
-        rows = self.summary()
-
-        def write(path: Path) -> None:
-            append(path, list(rows[0]), [list(row.values()) for row in rows])
-
-        if rows:
-            write_whole(self.folder / "summary.tsv", write)
-            text = json.dumps(rows, indent=1) + "\n"
-            write_whole(self.folder / "summary.json", lambda path: path.write_text(text))
+        write_summary(self.folder, self.summary())
 
     def summary(self) -> list[dict[str, Any]]:
         """What the runs of each cell come to."""
@@ -123,20 +109,3 @@ def as_run(row: dict[str, str]) -> Run:
         options=row["options"],
         device=row["device"],
     )
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    """Rows of a table; none where it is not there."""
-    if not path.exists():
-        return []
-    with open(path, encoding="ascii", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
-
-
-def append(path: Path, names: list[str], rows: Iterable[list[Any]]) -> None:
-    """Add rows to a table, which begins with the names."""
-    new = not path.exists()
-    with open(path, "a", encoding="ascii", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerows([names] if new else [])
-        writer.writerows(rows)

@@ -1,0 +1,56 @@
+"""What the study of translation trains. An arm is a way to train, of settings of the recipe
+multi30k and options behind them; all else is the recipe's."""
+
+from dataclasses import dataclass, field, replace
+
+UPDATES = 8000
+BASELINE = "a"  # with which the others are compared
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way to train.
+
+    Attributes:
+        what: for people.
+        settings: of the recipe, by name.
+        options: further ones of fairseq-train.
+        updates: of the training.
+    """
+
+    what: str
+    settings: dict[str, str] = field(default_factory=lambda: {"N": "2"})
+    options: tuple[str, ...] = ()
+    updates: int = UPDATES
+
+
+def cut(arm: Arm, updates: int | None) -> Arm:
+    """The arm with so many updates; None: with its own."""
+    return replace(arm, updates=updates) if updates else arm
+
+
+ARMS: dict[str, Arm] = {
+    "a": Arm("teacher forcing", {"N": "1"}),
+    "b": Arm("N = 2"),
+    # On a CPU alone 1.8 updates a second, N = 2 has 1.1.
+    "c": Arm("teacher forcing for the time of N = 2", {"N": "1"}, updates=12600),
+    "n3": Arm("N = 3", {"N": "3"}),
+    "discount-0.25": Arm("N = 2, discount 0.25", {"N": "2", "DISCOUNT": "0.25"}),
+    "discount-1": Arm("N = 2, discount 1", {"N": "2", "DISCOUNT": "1"}),
+    "normalized": Arm("N = 2, normalized", options=("--teaforn-normalize",)),
+    "late": Arm("N = 2 from update 4,000 on", {"N": "1@0,2@4000"}),
+    "topk": Arm(
+        "feedback topk of 4", {"N": "2", "FEEDBACK": "topk"}, options=("--teaforn-topk", "4")
+    ),
+    "scheduled-sampling": Arm(
+        "scheduled sampling, ramp of 20,000 updates",
+        {"N": "2", "WEIGHTS": "0,1"},  # as the preset has them
+        options=("--teaforn-preset", "scheduled-sampling"),
+    ),
+    "detach": Arm("gradient cut", options=("--teaforn-detach",)),
+    "sample-quarter": Arm(
+        "a quarter of the positions", options=("--teaforn-sample-positions", "0.25")
+    ),
+    "every-2": Arm("every 2nd update", options=("--teaforn-every", "2")),
+    "every-4": Arm("every 4th update", options=("--teaforn-every", "4")),
+}

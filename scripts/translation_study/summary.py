@@ -1,0 +1,119 @@
+"""What the scores come to for each arm, beam, set and pair: over the seeds, and against arm a."""
+
+from collections import defaultdict
+from pathlib import Path
+from statistics import fmean, median, stdev
+from typing import Any
+
+from report import read_lines
+from study.rows import append, read, write_summary
+
+from translation_study.arms import ARMS, BASELINE
+from translation_study.scores import kept, reference
+from translation_study.significance import CONFIDENCE, p_values, signatures, t_interval
+from translation_study.table import Score, Table
+
+FILE = "significance.tsv"
+NAMES = ["pair", "arm", "seed", "set", "beam", "p_bleu", "p_chrf"]
+Cells = dict[tuple[str, str, int], dict[str, dict[int, Score]]]  # by arm and seed
+P = dict[tuple[str, ...], tuple[float, float]]
+
+
+def summarize(table: Table, work: Path) -> None:
+    """Test what has not been tested, then write a line for each arm in each cell.
+
+    Args:
+        table: of all scores.
+        work: folder of the data.
+    """
+    cells: Cells = defaultdict(lambda: defaultdict(dict))
+    for score in table.scores():
+        cells[score.cell][score.arm][score.seed] = score
+    tested = test_all(table, work, cells)
+    rows = [
+        summary_row(name, arms[name], arms.get(BASELINE, {}), tested)
+        for arms in cells.values()
+        for name in arms
+    ]
+    if not rows:
+        return
+    about = {"baseline": BASELINE, "confidence": CONFIDENCE, "signatures": signatures()}
+    write_summary(table.folder, rows, **about)
+
+
+def test_all(table: Table, work: Path, cells: Cells) -> P:
+    """p of each model against arm a's of the same seed; what is in the file is not repeated."""
+    path = table.folder / FILE
+    rows = read(path)
+    found = {
+        tuple(row[name] for name in NAMES[:5]): (float(row["p_bleu"]), float(row["p_chrf"]))
+        for row in rows
+    }
+    for arms in cells.values():
+        for score in (x for seeds in arms.values() for x in seeds.values()):
+            base = arms.get(BASELINE, {}).get(score.seed)
+            if base is None or base is score or named(score) in found:
+                continue
+            texts = [
+                kept(table.hypotheses(x.pair, x.arm, x.seed, x.set, x.beam)) for x in (base, score)
+            ]
+            p = p_values(*texts, read_lines(reference(work, score.pair, score.set)))
+            append(path, NAMES, [[*named(score), *p]])
+            found[named(score)] = p
+    return found
+
+
+def named(score: Score) -> tuple[str, ...]:
+    """What a line of the file is about."""
+    return score.pair, score.arm, str(score.seed), score.set, str(score.beam)
+
+
+def summary_row(
+    name: str, seeds: dict[int, Score], base: dict[int, Score], tested: P
+) -> dict[str, Any]:
+    """What the seeds of an arm come to in a cell.
+
+    Args:
+        name: of the arm.
+        seeds: its scores.
+        base: arm a's.
+        tested: p by pair, arm, seed, set and beam.
+    """
+    scores = [seeds[seed] for seed in sorted(seeds)]
+    pair, of_set, beam = scores[0].cell
+    row = {"pair": pair, "set": of_set, "beam": beam, "arm": name, "what": ARMS[name].what}
+    row["seeds"] = " ".join(str(x.seed) for x in scores)
+    others = {} if name == BASELINE else base
+    for position, metric in enumerate(("bleu", "chrf")):
+        values = {x.seed: getattr(x, metric) for x in scores}
+        row |= metric_row(metric, values, {x: getattr(y, metric) for x, y in others.items()})
+        found = [tested.get(named(x)) for x in scores]
+        row[f"{metric}_p"] = " ".join(f"{p[position]:.4f}" if p else "-" for p in found)
+    row["brevity_penalty"] = round(fmean(x.brevity_penalty for x in scores), 4)
+    row["length_ratio"] = round(fmean(x.length_ratio for x in scores), 4)
+    row["sentences_per_second"] = round(median(x.sentences_per_second for x in scores), 1)
+    return row
+
+
+def metric_row(metric: str, values: dict[int, float], base: dict[int, float]) -> dict[str, Any]:
+    """Scores by seed, mean and standard deviation, and the difference to others with its t interval
+    over the seeds that both have; None where there are too few seeds.
+
+    Args:
+        metric: its name.
+        values: by seed.
+        base: those to compare with.
+    """
+    differences = [value - base[seed] for seed, value in values.items() if seed in base]
+    interval = t_interval(differences) if differences else None
+    numbers = {
+        "mean": fmean(values.values()),
+        "sd": stdev(values.values()) if len(values) > 1 else None,
+        "difference": interval and interval.mean,
+        "low": interval and interval.low,
+        "high": interval and interval.high,
+    }
+    row: dict[str, Any] = {metric: " ".join(f"{value:.2f}" for value in values.values())}
+    for name, value in numbers.items():
+        row[f"{metric}_{name}"] = None if value is None else round(value, 2) + 0.0  # and no -0
+    return row
