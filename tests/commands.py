@@ -1,6 +1,7 @@
 """The real command lines, as a user types them."""
 
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -19,7 +20,8 @@ TINY = [
     *("--log-format", "json", "--log-interval", "1", "--no-epoch-checkpoints"),
 ]
 TRANSLATION = ["--share-all-embeddings"]
-CHECKOUT = {"PYTHONPATH": str(ROOT)}
+# In front of what the packages may be found by.
+CHECKOUT = {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.getenv("PYTHONPATH")])])}
 TEAFORN = ["--criterion", "teaforn_cross_entropy", "--label-smoothing", "0.1"]
 # Stock and ours draw other random numbers; without any they log the same.
 NO_DROPOUT = ["--dropout", "0", "--attention-dropout", "0"]

@@ -54,6 +54,19 @@ def test_loss_and_gradients_follow_the_formula(
     assert_same(actual, expected)
 
 
+def test_topk_in_bfloat16_differs_by_rounding_alone(build, batch, teaforn):
+    model, sample = build(), batch((5, 3))
+    criterion = teaforn(2, teaforn_feedback="topk")
+
+    def result(model):
+        loss, gradients = loss_and_gradients(model, lambda: criterion(model, sample)[0])
+        return loss.float(), torch.cat([x.float().flatten() for x in gradients.values()])
+
+    half, rounded = result(model.bfloat16()), result(model.float())
+    for actual, expected in zip(half, rounded, strict=True):
+        assert (actual - expected).norm() < 0.03 * expected.norm()
+
+
 @pytest.mark.usefixtures("wide_softmax")
 @pytest.mark.parametrize("left_pad", [False, True])
 @pytest.mark.parametrize("options", [{}, {"decoder_learned_pos": True, "max_target_positions": 5}])

@@ -5,6 +5,7 @@ f(h) = sum over the k likeliest w of p[w] E(w) / sum of their p[w]
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -64,13 +65,18 @@ class TopK(Feedback):
         # (..., V) logits autograd keeps nothing but the k indices.
         logits, words = vocabulary.logits(features).topk(self.topk, dim=-1)
         probabilities = self._cut(logits.softmax(dim=-1))
-        rows = F.embedding_bag(  # ... x k -> rows x C_table
-            words.flatten(0, -2),
-            vocabulary.embedding_rows,
-            per_sample_weights=probabilities.flatten(0, -2).to(vocabulary.embedding_rows.dtype),
-            mode="sum",
+        rows = _weighted_rows(
+            vocabulary.embedding_rows, words.flatten(0, -2), probabilities.flatten(0, -2)
         )
         return rows.view(*words.shape[:-1], -1)
 
     def _cut(self, probabilities: Tensor) -> Tensor:
         return probabilities.detach() if self.detach else probabilities
+
+
+def _weighted_rows(table: Tensor, words: Tensor, weights: Tensor) -> Tensor:
+    """(n, C) sums of k rows of the table (V, C); words and weights are (n, k)."""
+    weights = weights.to(table.dtype)
+    if table.dtype == torch.bfloat16:  # has no gradient of the weights on CUDA (torch 2.11)
+        return (weights.unsqueeze(1) @ F.embedding(words, table)).squeeze(1)
+    return F.embedding_bag(words, table, per_sample_weights=weights, mode="sum")
