@@ -85,6 +85,9 @@ CELLS: dict[str, Cell] = {
     "n5-half": Cell("N = 5, discount 0.5", "5", {"--teaforn-discount": "0.5"}),
     "n3-last": Cell("N = 3, weights 1, 1, 3", "3", last(3)),
     "n3-normalized": Cell("N = 3, normalized", "3", {"--teaforn-normalize": ""}),
+    "n3-last-normalized": Cell(
+        "N = 3, weights 1, 1, 3, normalized", "3", last(3) | {"--teaforn-normalize": ""}
+    ),
     "topk": Cell("feedback topk", "3", {"--teaforn-feedback": "topk"}),
     "gumbel": Cell("feedback gumbel", "3", {"--teaforn-feedback": "gumbel"}),
     "argmax": Cell("feedback argmax", "3", {"--teaforn-feedback": "argmax"}),
