@@ -1,4 +1,4 @@
-"""Where a file may be written: over a regular file, or where nothing is. Links are followed."""
+"""Where a file may be written, over a regular file or where nothing is; and writing it whole."""
 
 import os
 import stat
@@ -41,3 +41,14 @@ def place_of_file(path: str | Path) -> Path:
             " another place."
         )
     return Path(os.path.realpath(path))
+
+
+def put_whole(path: Path, content: bytes) -> None:
+    """Write a file as a whole, or leave what was there.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)

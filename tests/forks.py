@@ -27,10 +27,10 @@ CONTEXT.set_forkserver_preload(["fairseq", "torch._dynamo"])
 
 def can_fork(words):
     """Whether it is a Python command that spends its first seconds on importing fairseq."""
-    return words[0].startswith("fairseq-") or words[:3] == EXPORT
+    return words[0].startswith("fairseq-") or words[:3] in MODULES
 
 
-EXPORT = ["python", "-m", "teaforn_fairseq.export"]
+MODULES = [["python", "-m", f"teaforn_fairseq.{name}"] for name in ("export", "exposure")]
 
 
 class Fork:

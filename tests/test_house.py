@@ -21,9 +21,9 @@ CODE = [
 ]
 # From the bottom to the top. A part imports its own floor and those below.
 FLOORS = (
-    {"files", "fairseq_fixes", "packed", "feedbacks", "decoders", "loss", "unroll"},
+    {"files", "systems", "fairseq_fixes", "packed", "feedbacks", "decoders", "loss", "unroll"},
     {"models"},
-    {"criterions", "tasks", "export"},
+    {"criterions", "tasks", "export", "exposure"},
     {"__init__", "__main__"},
 )
 

@@ -8,7 +8,7 @@ B batch, S source length, T target length.
 import logging
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from fairseq.models.transformer import TransformerEncoderBase
@@ -33,6 +33,22 @@ UNSHARED_HELP = (
     "give unroll steps 2..N layers and a final norm of their own, which start as copies of the"
     " first step's; decoding uses the first step's alone"
 )
+
+
+class Unrolled(NamedTuple):
+    """An unroll, and what is needed to judge it.
+
+    Attributes:
+        steps: N tensors (n, C_out), the features h^(1)..h^(N), made one by one as they are taken.
+        labels: what they are to predict.
+        packing: where the n real target tokens stand.
+        vocabulary: E and W.
+    """
+
+    steps: Iterable[Tensor]
+    labels: Labels
+    packing: Packing
+    vocabulary: Vocabulary
 
 
 class Unrollable:
@@ -200,20 +216,42 @@ class Unrollable:
             return super().forward(*stock_args, **stock_kwargs)
         if target is None or loss_settings is None:
             raise ValueError("unroll_settings: must come with target and loss_settings; give both.")
+        unrolled = self.unrolled(
+            *stock_args,
+            settings=unroll_settings,
+            target=target,
+            num_tokens=num_tokens,
+            **stock_kwargs,
+        )
+        steps, labels, packing, vocabulary = unrolled
+        pad = self.decoder.embed_tokens.padding_idx
+        return StepsLoss(vocabulary.projection, pad, loss_settings)(steps, labels, packing)
+
+    def unrolled(
+        self,
+        *stock_args: Any,
+        settings: UnrollSettings,
+        target: Tensor,
+        num_tokens: int | None = None,
+        **stock_kwargs: Any,
+    ) -> Unrolled:
+        """The unroll alone; the arguments are those of :meth:`forward`.
+
+        Training calls :meth:`forward`, as a wrapper for DDP or FSDP sees that alone.
+        """
         decoder = self.adapter_class(self.decoder)
         tokens, rows, vocabulary, encoder_output = self.read(*stock_args, **stock_kwargs)
         pad = self.decoder.embed_tokens.padding_idx
         packing = Packing.of(target_slots(tokens, target, pad), num_tokens)
         padded = num_tokens is None and bool(packing.pack(tokens).eq(pad).any())
         places = decoder.places(tokens, packing, padded=padded)
-        prefix = unroll_settings.prefix
+        prefix = settings.prefix
         given = prefix.slots(target, packing)
         start = Start(packing, packing.pack(vocabulary.dress(rows)), places, vocabulary, given)
-        steps = self._steps(decoder, start, encoder_output, unroll_settings)
-        loss = StepsLoss(vocabulary.projection, pad, loss_settings)
+        steps = self._steps(decoder, start, encoder_output, settings)
         counted = prefix.counting(target, pad)
         ignored = prefix.labels(target) if counted is target else None  # padding is anyway
-        return loss(steps, Labels(counted, unroll_settings.shifted, ignored), packing)
+        return Unrolled(steps, Labels(counted, settings.shifted, ignored), packing, vocabulary)
 
     def _steps(
         self,

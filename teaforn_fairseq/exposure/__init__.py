@@ -1,0 +1,1 @@
+"""``teaforn-exposure``: what labelled checkpoints do behind gold and behind their own tokens."""
