@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ LIBRARIES = ("matplotlib", "scipy")
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line ``teaforn-exposure``."""
     args = parse_args(argv)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq has every logger speak
     try:
         systems = read_systems(args.systems)
         request = request_of(args)

@@ -146,14 +146,13 @@ class Measurement:
             inputs = packing.rows(packing.pack(sample["net_input"]["src_tokens"]))
             given = self._given(inputs[:, 1:], rows.counts[:, :-1])
         found = self.task.inference_step(self.generator, [self.model], sample, prefix_tokens=given)
-        own = torch.full_like(rows.labels, self.pad)
-        for number, hypotheses in enumerate(found):
-            tokens = hypotheses[0]["tokens"]
-            length = min(len(tokens), own.size(1))
-            own[number, :length] = tokens[:length]
-            start = 0 if given is None else int(given[number].ne(self.pad).sum())
+        own = torch.full_like(rows.labels, self.pad, device="cpu")
+        starts = [0] * len(own) if given is None else given.ne(self.pad).sum(1).tolist()
+        for row, start, hypotheses in zip(own, starts, found, strict=True):
+            tokens = hypotheses[0]["tokens"].cpu()
+            row[: len(tokens)] = tokens[: len(row)]
             self.hypotheses.add(self._words(tokens[start:]))
-        return replace(rows, behind_own=own)
+        return replace(rows, behind_own=own.to(rows.labels.device))
 
     def _given(self, tokens: Tensor, counts: Tensor) -> Tensor:
         """(B, T - 1) the prompts alone: what stands before the first token that counts."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import fairseq
 import torch
 
-import teaforn_fairseq
+from teaforn_fairseq import __version__
 from teaforn_fairseq.exposure import tables
 from teaforn_fairseq.exposure.comparing import Cell, as_json
 from teaforn_fairseq.exposure.measuring import Figures, Request
@@ -55,8 +55,8 @@ def about(args: argparse.Namespace, request: Request) -> dict[str, str | int]:
         "max tokens": args.max_tokens,
         "precision": dtype,
         "device": request.device.type,
-        "versions": ", ".join(f"{x.__name__} {x.__version__}" for x in (teaforn_fairseq, fairseq))
-        + f", torch {torch.__version__}",
+        "versions": f"teaforn_fairseq {__version__}, fairseq {fairseq.__version__},"
+        f" torch {torch.__version__}",
     }
 
 
