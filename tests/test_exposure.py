@@ -225,6 +225,24 @@ def test_a_language_model_goes_on_from_its_prompts_if_there_are_any(
     assert_alike(as_dict(result["references"]), gold)
 
 
+def test_a_stock_language_model_is_measured_as_its_twin(prompted, prompting, edited, tmp_path):
+    def rename(state):
+        state["cfg"]["model"]["_name"] = "transformer_lm"
+        del state["cfg"]["model"]["teaforn_unshared"]
+
+    systems = ("twin", prompting), ("stock", edited(prompting, rename))
+    twin, stock = measured(prompted, tmp_path, *systems)["cells"]
+    assert twin["figures"] == stock["figures"]
+
+
+def test_a_checkpoint_as_fairseq_wrote_it_before_2021(data, stock, edited, tmp_path):
+    def age(state):
+        state["args"], state["cfg"] = state["cfg"]["model"], None
+
+    new, old = measured(data, tmp_path, ("new", stock), ("old", edited(stock, age)))["cells"]
+    assert new["figures"] == old["figures"]
+
+
 def test_the_command_compares_seed_by_seed_and_writes_all_files(data, stock, learned, tmp_path):
     systems = ["--system", "base", learned[0], stock, "--system", "new", learned[1], learned[2]]
     words = ["python", "-m", "teaforn_fairseq.exposure", data, *systems, "--out", tmp_path / "out"]

@@ -40,6 +40,8 @@ def as_run(line):
     command, *words = shlex.split(line)
     if command == "teaforn-export":  # installed or not
         return ["python", "-m", "teaforn_fairseq.export", *words]
+    if command == "teaforn-exposure":
+        return ["python", "-m", "teaforn_fairseq.exposure", *words, "--cpu"]
     small = SMALL["decoder"] if "language_modeling" in words else sum(SMALL.values(), [])
     more = {
         "fairseq-preprocess": [],
@@ -75,7 +77,7 @@ def test_fairseq_commands_run_one_after_the_other(numerals, preprocessed, tmp_pa
     bart = f"fairseq-train {preprocessed / 'bin'} --arch bart_large --optimizer adam"
     run(*as_run(f"{bart} --max-tokens 4096 --save-dir bart.large"), cwd=tmp_path)
     (tmp_path / "bart.large/checkpoint_last.pt").rename(tmp_path / "bart.large/model.pt")
-    blocks = [x for x in blocks_with("fairseq-|teaforn-export") if PROMPTS not in x]
+    blocks = [x for x in blocks_with("fairseq-|teaforn-ex") if PROMPTS not in x]
     lines = lines_of(*blocks)
     out = "".join(run(*as_run(line), cwd=tmp_path, env=CHECKOUT) for line in lines)
     assert "Loaded checkpoint bart.large/model.pt" in out
@@ -87,6 +89,7 @@ def test_fairseq_commands_run_one_after_the_other(numerals, preprocessed, tmp_pa
     assert twin == exported != bart
     assert (tmp_path / "checkpoints/mean.pt").is_file()
     assert (tmp_path / "model-ct2/model.bin").is_file()
+    assert (tmp_path / "exposure/exposure.png").is_file()
     assert "nll_loss_2" in out
     assert all(f" | bleu_beam{beam} " in out for beam in (1, 4, 8))
     for run_dir in ("checkpoints", "checkpoints/bleu", "checkpoints/yaml", "checkpoints/stock"):
@@ -138,7 +141,7 @@ def test_installing_beside_an_existing_fairseq_pulls_no_other_one_in(clone, tmp_
     package = {x.strip() for x in files.splitlines() if "__pycache__" not in x}
     inside = {x for x in package if x.startswith("teaforn_fairseq/")}
     assert {x.partition("/")[0] for x in package - inside} == {
-        "..",  # bin/teaforn-export
+        "..",  # bin/teaforn-export, bin/teaforn-exposure
         f"teaforn_fairseq-{version()}.dist-info",
     }
     assert inside == {

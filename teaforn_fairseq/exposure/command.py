@@ -24,7 +24,8 @@ LIBRARIES = ("matplotlib", "scipy")
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line ``teaforn-exposure``."""
     args = parse_args(argv)
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq has every logger speak
+    for name in ("fairseq", "matplotlib"):  # at their own level they tell what nobody asked
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         systems = read_systems(args.systems)
         request = request_of(args)
