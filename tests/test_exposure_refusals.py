@@ -104,6 +104,7 @@ def test_files_that_are_no_checkpoints(data, learned, tmp_path, capsys, content)
 OPTIONS = {
     "steps": (["--steps", "0"], "--steps: must be at least 1; received 0."),
     "batch": (["--max-tokens", "0"], "--max-tokens: must be at least 1; received 0."),
+    "subwords": (["--remove-bpe", "other"], "--remove-bpe: .* received other."),
     "subset": (
         ["--gen-subset", "other"],
         ".*: its task must find dictionaries and the subset 'other' in the data folder .*; it ended"

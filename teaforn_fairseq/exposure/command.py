@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from fairseq.data.data_utils import post_process
 
 from teaforn_fairseq.exposure.comparing import Cell
 from teaforn_fairseq.exposure.loading import load, open_checkpoint, require_feedback
@@ -86,11 +87,18 @@ def request_of(args: argparse.Namespace) -> Request:
     """How to measure.
 
     Raises:
-        ValueError: a number below 1.
+        ValueError: a number below 1, or subwords of an unknown kind.
     """
     for flag, value in (("--steps", args.steps), ("--max-tokens", args.max_tokens)):
         if value < 1:
             raise ValueError(f"{flag}: must be at least 1; received {value}.")
+    try:
+        post_process("", args.remove_bpe)
+    except NotImplementedError:
+        raise ValueError(
+            "--remove-bpe: must be a kind of subwords that fairseq knows, as sentencepiece or"
+            f" subword_nmt; received {args.remove_bpe}."
+        ) from None
     return Request(
         subset=args.gen_subset,
         settings=UnrollSettings(args.steps, build_feedback(args.feedback, {})),
