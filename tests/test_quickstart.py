@@ -45,5 +45,5 @@ def test_on_one_core_a_training_begins_when_the_one_before_it_has_ended(
     text.check()
     jobs = text.jobs(Shell(Processes(environment(None)), dry=False), ("--no-such-option",))
     with pytest.raises(Refused, match="^training stopped, for the reason above"):
-        together.train(jobs, at_once=True)
+        together.train(jobs)
     assert [(tmp_path / name).exists() for name in ("n1", "n2")] == [True, False]

@@ -32,8 +32,8 @@ tasks:
    how each step learns in its turn: OUT/path_star/path-star.png.
 2. Numerals and dates, English to German. N = 2. Generates with beams 1 and 4 and prints sacreBLEU.
 
-The first task's trainings run at the same time where there are two CPU cores for them, the second's
-one after the other on all cores; they print to train.log in their folders.
+A task's trainings run at the same time where there are two CPU cores for them; they print to
+train.log in their folders.
 Nine minutes on two cores; a GPU is used when there is one. Safe to run again: what is done is
 skipped, an interrupted training goes on.
 
@@ -168,21 +168,20 @@ def show_paths(jobs: dict[str, Job]) -> None:
         logs = [word for name, job in jobs.items() for word in ("--run", name, together.log(job))]
         first.shell.run("python", first.script("staircase.py"), *picture, *logs)
 
-    run(jobs, score, at_once=True)
+    run(jobs, score)
 
 
 def show_text(jobs: dict[str, Job]) -> None:
     """Numerals and dates: a table."""
-    run(jobs, lambda _: table(jobs, of="test sentences"), at_once=False)
+    run(jobs, lambda _: table(jobs, of="test sentences"))
 
 
-def run(jobs: dict[str, Job], score: Callable[[Job], None], *, at_once: bool) -> None:
+def run(jobs: dict[str, Job], score: Callable[[Job], None]) -> None:
     """Train, generate and score side by side, the baseline first.
 
     Args:
         jobs: by the system's name.
         score: the last stage.
-        at_once: both trainings at the same time where there are cores for them.
     """
 
     def generate(_: Job) -> None:
@@ -190,7 +189,7 @@ def run(jobs: dict[str, Job], score: Callable[[Job], None], *, at_once: bool) ->
             results.generate(job)
 
     def train(_: Job) -> None:
-        together.train(jobs, at_once=at_once)
+        together.train(jobs)
 
     of_all = {"train": train, "generate": generate, "score": score}
     engine.work(next(iter(jobs.values())), STAGES, {**engine.STAGES, **of_all})

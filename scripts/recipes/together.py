@@ -16,19 +16,18 @@ def log(job: Job) -> Path:
     return job.run / "train.log"
 
 
-def train(jobs: Mapping[str, Job], *, at_once: bool) -> None:
+def train(jobs: Mapping[str, Job]) -> None:
     """The stage train of several, at the same time where each has a core of its own; with GPUs, or
     on too few cores, one after the other.
 
     Args:
         jobs: by the name for people; all have the same OUT and the same shell.
-        at_once: otherwise one after the other in any case.
 
     Raises:
         Refused: one failed; the others have been ended.
     """
     on_cpus = all(job.s["GPUS"] == "0" for job in jobs.values())
-    if at_once and on_cpus and cores() >= len(jobs):
+    if on_cpus and cores() >= len(jobs):
         # As many threads where one goes on alone.
         _run(jobs, ["--threads", str(cores() // len(jobs))])
     else:
