@@ -6,21 +6,28 @@ from pathlib import Path
 
 from teaforn_fairseq.files import kind
 
+# Formats that write a folder: the file that shows a folder to be theirs, and what it is called.
+FOLDERS = {
+    "ctranslate2": ("model.bin", "a CTranslate2 model's folder"),
+    "huggingface": ("model.safetensors", "a Hugging Face model's folder"),
+}
 
-def place_of(out: Path, checkpoints: Sequence[Path], *, to_folder: bool, force: bool) -> Path:
+
+def place_of(out: Path, checkpoints: Sequence[Path], *, output_format: str, force: bool) -> Path:
     """Where ``out`` lies once its links are followed.
 
     Raises:
         ValueError: it is there and not to be replaced, or has no folder to stand in.
         OSError: links in a circle, or a folder that may not be entered.
     """
+    mark, called = FOLDERS.get(output_format, ("", ""))
     place = Path(os.path.realpath(out))
     if not place.parent.is_dir():
         raise ValueError(f"OUT: must lie in a folder that is there; received {out}.")
     found = kind(out)
     if found not in (None, "a file", "a folder"):
         raise ValueError(
-            f"OUT: must be a {'folder' if to_folder else 'file'}, or not be there yet; received"
+            f"OUT: must be a {'folder' if mark else 'file'}, or not be there yet; received"
             f" {found}, {out}. Choose another name."
         )
     if not os.path.lexists(out):
@@ -32,12 +39,11 @@ def place_of(out: Path, checkpoints: Sequence[Path], *, to_folder: bool, force: 
         )
     if found and any(out.samefile(path) for path in checkpoints):
         raise ValueError(f"OUT: must not be one of the checkpoints; received {out}.")
-    if found and to_folder and not (out / "model.bin").is_file():
+    if found and mark and not (out / mark).is_file():
         raise ValueError(
-            f"OUT: --force replaces a CTranslate2 model's folder only; received {out}, which has"
-            " no model.bin in it."
+            f"OUT: --force replaces {called} only; received {out}, which has no {mark} in it."
         )
-    if found == "a folder" and not to_folder:
+    if found == "a folder" and not mark:
         raise ValueError(f"OUT: must be a file; received the folder {out}.")
     return place
 

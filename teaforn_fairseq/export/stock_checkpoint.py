@@ -5,11 +5,14 @@ containers is in it, and only if every name in its ``cfg`` is one that stock fai
 """
 
 import dataclasses
+from collections import OrderedDict
 from typing import Any
 
 from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterionConfig
 from fairseq.data.encoders.gpt2_bpe import GPT2BPEConfig
+from fairseq.models import ARCH_MODEL_REGISTRY
+from fairseq.models.bart import BARTModel
 from fairseq.tasks.translation import TranslationConfig
 from torch import Tensor
 
@@ -80,7 +83,7 @@ def stock_state(checkpoint: TwinCheckpoint, parameters: dict[str, Tensor]) -> di
     criterion = (cfg.get("criterion") or {}).get("_name", STOCK_CRITERION)
     criterion_class = CRITERION_REGISTRY.get(criterion, CRITERION_REGISTRY[STOCK_CRITERION])
     return {
-        "args": None,
+        "args": _as_namespace(cfg["model"]) if _reads_args(checkpoint.arch) else None,
         "cfg": cfg,
         "model": parameters,
         "criterion": None,
@@ -103,6 +106,22 @@ def stock_state(checkpoint: TwinCheckpoint, parameters: dict[str, Tensor]) -> di
             "val_loss": None,
         },
     }
+
+
+def _reads_args(arch: str) -> bool:
+    """BART asks its options for ``task``, which fairseq's own reading of ``cfg`` leaves out."""
+    return issubclass(ARCH_MODEL_REGISTRY[arch], BARTModel)
+
+
+def _as_namespace(options: dict[str, Any]) -> OrderedDict[str, Any]:
+    """What fairseq takes for an ``argparse.Namespace`` and PyTorch's safe loader for a dictionary.
+
+    fairseq reads attributes alone, and of all classes in the safe loader's own list only this one
+    has any.
+    """
+    namespace: OrderedDict[str, Any] = OrderedDict()
+    vars(namespace).update(options)
+    return namespace
 
 
 def _stock_section(section: Any) -> Any:

@@ -57,7 +57,22 @@ def rows(parameters: dict[str, Tensor]) -> list[int]:
     return [parameters.get(name, parameters[TABLES[1]]).size(0) for name in TABLES]
 
 
-def _build(options: Any, parameters: dict[str, Tensor]) -> BaseFairseqModel:
+def stock_model(checkpoint: TwinCheckpoint, parameters: dict[str, Tensor]) -> BaseFairseqModel:
+    """The stock model in float32, for evaluation.
+
+    Args:
+        checkpoint: gives the options; one that :func:`require_loadable` lets pass.
+        parameters: the stock model's state dict.
+    """
+    options: Any = Namespace(**stock_cfg(checkpoint.cfg, checkpoint.arch)["model"])
+    model = _build(options, parameters, device="cpu")
+    model.load_state_dict(dict(parameters), strict=True, model_cfg=options)
+    return model.float().eval()
+
+
+def _build(
+    options: Any, parameters: dict[str, Tensor], *, device: str = "meta"
+) -> BaseFairseqModel:
     dictionaries = []
     for size in rows(parameters):
         dictionary = Dictionary()
@@ -67,7 +82,7 @@ def _build(options: Any, parameters: dict[str, Tensor]) -> BaseFairseqModel:
     task = TranslationTask(TranslationConfig(), *dictionaries)
     task.dictionary, task.output_dictionary = dictionaries  # as in language modelling
     try:
-        with torch.device("meta"):  # no memory, no time
+        with torch.device(device):  # on meta it takes no memory and no time
             return build_model(options, task)
     except NotImplementedError:  # BART copies its first weights, which takes real ones
         return build_model(options, task)
