@@ -253,7 +253,8 @@ def test_a_bad_place_for_the_result_is_refused(last, tmp_path):
     nowhere = tmp_path / "no" / "out.pt"
     assert_refused(f"OUT: must lie in a folder that is there; received {nowhere}.", last, nowhere)
     assert_refused(
-        "--data-dir: is for --format ctranslate2 only; received data with --format fairseq."
+        "--data-dir: is for --format ctranslate2, and for --format huggingface with"
+        " --sentencepiece-model; received data with --format fairseq."
         " Leave it out.",
         *(last, tmp_path / "out.pt", "--data-dir", "data"),
     )

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fairseq.data import Dictionary
 
 from teaforn_fairseq.export.dictionaries import Dictionaries
 from teaforn_fairseq.files import kind
 
+CONFIG = "config.json"
 SOURCE_VOCABULARY, TARGET_VOCABULARY = "vocab.json", "target_vocab.json"
 
 
@@ -51,25 +53,25 @@ def write(dictionaries: Dictionaries, models: Sequence[Path], folder: Path) -> N
     from transformers import MarianTokenizer
 
     source, target = dictionaries.load()
-    separate = source.indices != target.indices
     scratch = folder.with_name("vocabularies")
     scratch.mkdir()
     files = {"vocab": (SOURCE_VOCABULARY, source), "target_vocab_file": (TARGET_VOCABULARY, target)}
     for name, dictionary in files.values():
         (scratch / name).write_text(json.dumps(dictionary.indices), encoding="utf-8")
-    tokenizer = MarianTokenizer(
-        source_spm=str(models[0]),
-        target_spm=str(models[-1]),
+    options: dict[str, Any] = {
+        "source_spm": str(models[0]),
+        "target_spm": str(models[-1]),
         **{option: str(scratch / name) for option, (name, _) in files.items()},
-        separate_vocabs=separate,
-        source_lang=dictionaries.source,
-        target_lang=dictionaries.target,
+        "separate_vocabs": source.indices != target.indices,
+        "source_lang": dictionaries.source,
+        "target_lang": dictionaries.target,
         **_symbols(source),
+        "model_max_length": json.loads((folder / CONFIG).read_text())["max_position_embeddings"],
         # Text that looks like one of these symbols is text, as in fairseq.
-        split_special_tokens=True,
-        clean_up_tokenization_spaces=False,
-    )
-    tokenizer.save_pretrained(folder)
+        "split_special_tokens": True,
+        "clean_up_tokenization_spaces": False,
+    }
+    MarianTokenizer(**options).save_pretrained(folder)
 
 
 def _symbols(dictionary: Dictionary) -> dict[str, str]:
