@@ -122,7 +122,8 @@ def test_saving_and_loading_changes_nothing(family, hundred, tmp_path):
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
     for name in ("config.json", "generation_config.json", "vocab.json", "tokenizer_config.json"):
-        assert json.loads((tmp_path / name).read_text()) == json.loads((folder / name).read_text())
+        ours, theirs = (json.loads((x / name).read_text()) for x in (folder, tmp_path))
+        assert {key: theirs.get(key) for key in ours} == ours  # a few keys say it was loaded
     text = (hundred / "text.en").read_text().splitlines()[:10]
     assert generated(tmp_path, text, num_beams=1) == generated(folder, text, num_beams=1)
 
