@@ -1,0 +1,225 @@
+"""What must hold before anything is translated."""
+
+import contextlib
+import hashlib
+import importlib.util
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fairseq import options, tasks
+from fairseq.data import Dictionary
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+from teaforn_fairseq.beams.cells import refuse_others
+from teaforn_fairseq.beams.generated import read_lines
+from teaforn_fairseq.beams.plan import PLUGIN, Plan
+from teaforn_fairseq.fairseq_fixes.safe_loading import read_checkpoint
+from teaforn_fairseq.files import kind
+
+LABEL = re.compile(r"\w[\w .,=+-]*")
+PACKAGES = {"scipy": "scipy", "matplotlib": "matplotlib", "mt_thresholds": "mt-thresholds"}
+# A row a symbol of the dictionary.
+SOURCE_ROWS = ("encoder.embed_tokens.weight",)
+TARGET_ROWS = ("decoder.embed_tokens.weight", "decoder.output_projection.weight")
+# What would leave sentences out, or print otherwise than is read.
+MUST_BE = {
+    "skip_invalid_size_inputs_valid_test": False,
+    "required_batch_size_multiple": 1,
+    "nbest": 1,
+    "quiet": False,
+    "score_reference": False,
+    "results_path": None,
+    "distributed_world_size": 1,
+    "shard_id": 0,
+    "user_dir": str(PLUGIN),
+}
+
+
+def check(plan: Plan) -> dict[Path, dict[str, Any]]:
+    """Hold all that was given against its rules.
+
+    Returns:
+        What each checkpoint's cells are made of, beside the beam.
+
+    Raises:
+        ValueError: something given cannot be used.
+        OSError: a file cannot be read.
+    """
+    require_packages(plan)
+    require_systems(plan)
+    require_options(plan)
+    dictionaries, count = data_of(plan)
+    for flag, path in (("--reference", plan.reference), ("--source", plan.source)):
+        require_lines(flag, path, count, plan)
+    for path in (path for paths in plan.systems.values() for path in paths):
+        require_fit(path, dictionaries, plan.data)
+    made = made_of(plan)
+    require_place(plan.out)
+    refuse_others(plan, made)
+    return made
+
+
+def require_packages(plan: Plan) -> None:
+    """Stop unless what the results need is installed."""
+    needed = PACKAGES | ({"rouge_score": "rouge-score"} if "rouge" in plan.metrics else {})
+    missing = [name for module, name in needed.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise ValueError(
+            f"teaforn-beams: needs {', '.join(missing)}, which is not installed. Install the extra"
+            ' beams, in a clone: pip install --constraint constraints.txt ".[beams]".'
+        )
+
+
+def require_systems(plan: Plan) -> None:
+    """Stop unless every label is one and has as many checkpoints as the others, all files."""
+    for label, paths in plan.systems.items():
+        if not LABEL.fullmatch(label) or label.endswith((" ", ".")):
+            raise ValueError(
+                "--system: a label must begin with a letter or a digit and have letters, digits,"
+                f" spaces and . , = + - _ alone, as a folder is called so; received {label!r}."
+            )
+        if not paths:
+            raise ValueError(f"--system {label}: must have a checkpoint; received none.")
+        for path in paths:
+            found = kind(path) or "nothing there"
+            if found != "a file" or ":" in str(path):  # which fairseq reads as several
+                raise ValueError(
+                    f"--system {label}: {path}: must be a checkpoint's file, without a colon in its"
+                    f" name; received {found}."
+                )
+    counts = {label: len(paths) for label, paths in plan.systems.items()}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{label} {count}" for label, count in counts.items())
+        raise ValueError(f"--system: must all have as many seeds; received {told}.")
+
+
+def require_options(plan: Plan) -> None:
+    """Stop unless fairseq-generate takes the options and does what is read of it."""
+    args = arguments(plan)
+    ours = {"gen_subset": plan.subset, "beam": plan.beams[0], "data": str(plan.data)}
+    ours["path"] = str(next(iter(plan.systems.values()))[0])
+    for name, wanted in {**ours, **MUST_BE}.items():
+        value = getattr(args, name, wanted)
+        if value != wanted:
+            raise ValueError(
+                f"--{name.replace('_', '-')}: must stay {wanted} behind --, so that every sentence"
+                f" is translated alike; received {value}. Leave it out."
+            )
+
+
+def arguments(plan: Plan) -> Any:
+    """fairseq-generate's, as it reads them."""
+    parser = options.get_generation_parser()
+    words = plan.words(next(iter(plan.systems.values()))[0], plan.beams[0])
+    return options.parse_args_and_arch(parser, words)
+
+
+def data_of(plan: Plan) -> tuple[dict[str, Dictionary], int]:
+    """Dictionaries of the sides, by the end of their file's name, and the sentences of the subset.
+
+    Raises:
+        ValueError: there is no such data.
+    """
+    cfg = convert_namespace_to_omegaconf(arguments(plan))
+    try:
+        task = tasks.setup_task(cfg.task)
+        task.load_dataset(plan.subset)
+    except Exception as error:  # fairseq raises plain ones too
+        raise ValueError(
+            f"DATA: must be a folder that fairseq-preprocess wrote, with --gen-subset {plan.subset}"
+            f" in it; received {plan.data}: {error}"
+        ) from None
+    source, target = task.source_dictionary, task.target_dictionary
+    sides = {
+        cfg.task.get("source_lang") or "src": source,
+        cfg.task.get("target_lang") or "": target,
+    }
+    return sides, len(task.dataset(plan.subset))
+
+
+def require_lines(flag: str, path: Path | None, count: int, plan: Plan) -> None:
+    """Stop unless a text has as many lines as the subset has sentences."""
+    if path is None:
+        return
+    lines = len(read_lines(path))
+    if lines != count:
+        raise ValueError(
+            f"{flag}: must have a line for each of the {count} sentences of {plan.subset} in"
+            f" {plan.data}; received {lines} lines in {path}."
+        )
+
+
+def require_fit(path: Path, dictionaries: dict[str, Dictionary], data: Path) -> None:
+    """Stop unless a file is a checkpoint for these dictionaries, source's and target's."""
+    state = read_checkpoint(path)
+    for names, side in zip((SOURCE_ROWS, TARGET_ROWS), dictionaries.items(), strict=True):
+        language, dictionary = side
+        for rows in (state["model"][name] for name in names if name in state["model"]):
+            if len(rows) != len(dictionary):
+                raise ValueError(
+                    f"{path}: must be trained with the dictionaries of {data}; received a"
+                    f" checkpoint for {len(rows)} symbols where dict.{language}.txt makes"
+                    f" {len(dictionary)}."
+                )
+        there = trained_with(state, language)
+        if there and Dictionary.load(str(there)).symbols[: len(dictionary)] != dictionary.symbols:
+            raise ValueError(
+                f"{path}: must be trained with the dictionaries of {data}; received a checkpoint"
+                f" trained with {there}, which has other symbols."
+            )
+
+
+def trained_with(state: dict[str, Any], language: str) -> Path | None:
+    """A side's dictionary of a checkpoint's training; None: it is not here any more."""
+    task = (state.get("cfg") or {}).get("task")
+    folder = task.get("data") if isinstance(task, dict) else None
+    path = Path(folder, f"dict.{language}.txt") if isinstance(folder, str) else None
+    return path if path and path.is_file() else None
+
+
+def made_of(plan: Plan) -> dict[Path, dict[str, Any]]:
+    """By checkpoint what decides its hypotheses and their scores, the beam aside.
+
+    Raises:
+        ValueError: two seeds of a label are one.
+    """
+    binarised = [*plan.data.glob(f"{plan.subset}.*"), *plan.data.glob("dict.*")]
+    common = {
+        "data": hashlib.sha256("".join(map(digest, sorted(binarised))).encode()).hexdigest(),
+        "reference": digest(plan.reference),
+        "source": plan.source and digest(plan.source),
+    }
+    found = {}
+    for label, paths in plan.systems.items():
+        digests = {path: digest(path) for path in paths}
+        if len(set(digests.values())) < len(paths):
+            raise ValueError(
+                f"--system {label}: must have another checkpoint for each seed; received"
+                f" {' '.join(map(str, paths))}, of which two are the same."
+            )
+        found |= {path: {"checkpoint": x, **common} for path, x in digests.items()}
+    return found
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_place(out: Path) -> None:
+    """Make the folder of the results, and stop unless it can be written to.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(tempfile.TemporaryFile(dir=out)):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"--out: must be a folder that can be written to; received {out} ({error.strerror})."
+        ) from None

@@ -1,0 +1,296 @@
+"""teaforn-beams: what it writes against sacreBLEU, scipy and fairseq-generate, and going on."""
+
+import csv
+import json
+import shutil
+from statistics import fmean, stdev
+
+import mt_thresholds
+import pytest
+import torch
+from commands import PLUGIN, ROOT, TEAFORN, beams, generate, train
+from recipe_commands import left_over, lines
+from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.significance import PairedTest
+from scipy import stats
+
+from teaforn_fairseq.beams.checks import check
+from teaforn_fairseq.beams.command import parse_args, plan_of
+from teaforn_fairseq.beams.metrics import Rouge
+from teaforn_fairseq.beams.report import reaches
+
+SUBWORDS = ("--remove-bpe", "sentencepiece", "--cpu")
+COUNT = 13  # sentences of the test set
+
+
+@pytest.fixture(scope="session")
+def systems(data, made_once):
+    """Two labels with two seeds each: words of the command line."""
+    ways = {"A": "1", "B b": "2"}
+
+    def make(folder):
+        for label, n in ways.items():
+            for seed in (1, 2):
+                options = ["--teaforn-n", n, "--seed", seed, "--max-update", "60"]
+                out = folder / label / str(seed)
+                train(data, out, *TEAFORN, *options, "--disable-validation")
+
+    folder = made_once("beams-systems", make)[0]
+    paths = {x: [folder / x / seed / "checkpoint_last.pt" for seed in "12"] for x in ways}
+    return [word for label, found in paths.items() for word in ("--system", label, *found)]
+
+
+@pytest.fixture(scope="session")
+def compared(data, numerals, systems, made_once):
+    """The folder of a whole run, and what was printed."""
+
+    def make(folder):
+        words = (data, *systems, *SUBWORDS, "--reference", numerals / "test.de")
+        words += ("--source", numerals / "test.en", "--beams", "2", "1")
+        return beams(*words, "--out", folder / "out", "--", "--max-tokens", "800")
+
+    folder, printed = made_once("beams", make)
+    return folder / "out", printed
+
+
+def rows(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def text(folder, label, seed, beam, name="hyp"):
+    return lines(folder / "systems" / label / f"seed{seed}" / f"beam{beam}" / name)
+
+
+def test_each_cell_is_what_fairseq_generate_and_sacrebleu_make_of_it(
+    compared, data, numerals, systems
+):
+    folder, printed = compared
+    table = rows(folder / "scores.tsv")
+    assert [(x["label"], x["beam"], x["seed"]) for x in table] == [
+        (label, beam, seed) for label in ("A", "B b") for beam in "12" for seed in "12"
+    ]
+    source, reference = lines(numerals / "test.en"), lines(numerals / "test.de")
+    for number, row in enumerate(table, 1):
+        hypotheses, *others = (
+            text(folder, row["label"], row["seed"], row["beam"], name)
+            for name in ("hyp", "src", "ref")
+        )
+        assert others == [source, reference] and len(hypotheses) == COUNT
+        bleu = BLEU().corpus_score(hypotheses, [reference])
+        chrf = CHRF().corpus_score(hypotheses, [reference])
+        wanted = [bleu.score, chrf.score, bleu.bp, bleu.ratio]
+        found = [row[x] for x in ("bleu", "chrf", "brevity_penalty", "length_ratio")]
+        assert [float(x) for x in found] == pytest.approx(wanted, abs=5e-5)
+        assert float(row["hypotheses_per_second"]) > 0
+        assert row["checkpoint"] in map(str, systems) and f"[{number}/8] " in printed
+    for beam in ("1", "2"):
+        told = generate(data, systems[-1], "--user-dir", PLUGIN, *SUBWORDS, "--beam", beam)
+        wanted = sorted((x[2:].split("\t") for x in told if x[0] == "D"), key=lambda x: int(x[0]))
+        assert [x[2] for x in wanted] == text(folder, "B b", 2, beam)
+
+
+def test_systems_are_compared_over_the_seeds_and_on_the_sentences(compared, numerals):
+    folder, _ = compared
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["signatures"]["bleu"] == str(signature(BLEU()))
+    assert summary["signatures"]["chrf"] == str(signature(CHRF()))
+    scores = {(x["label"], x["beam"], x["seed"]): x for x in rows(folder / "scores.tsv")}
+    for row in summary["rows"]:
+        for name in ("bleu", "chrf"):
+            a, b = (
+                [float(scores[label, str(row["beam"]), seed][name]) for seed in "12"]
+                for label in ("A", row["label"])
+            )
+            assert row[f"{name}_mean"] == pytest.approx(fmean(b), abs=0.006)
+            assert row[f"{name}_sd"] == pytest.approx(stdev(b), abs=0.006)
+            assert row[name] == " ".join(f"{x:.2f}" for x in b)
+            if row["label"] == "A":
+                assert row[f"{name}_difference"] is row[f"{name}_agreement"] is None
+                continue
+            test = stats.ttest_rel(b, a)
+            ends = test.confidence_interval(0.95)
+            difference = fmean(b) - fmean(a)
+            agreement = mt_thresholds.accuracy(abs(difference), name)
+            wanted = [difference, ends.low, ends.high, agreement]
+            found = [row[f"{name}_{x}"] for x in ("difference", "low", "high", "agreement")]
+            assert found == pytest.approx(wanted, abs=0.006)
+    row = next(x for x in summary["rows"] if (x["label"], x["beam"]) == ("B b", 1))
+    systems = [(label, text(folder, label, 2, 1)) for label in ("A", "B b")]
+    reference = [lines(numerals / "test.de")]
+    result = PairedTest(systems, {"chrF2": CHRF()}, reference, "ar", 10_000)()[1]["chrF2"][1]
+    assert row["chrf_p"].split()[1] == f"{result.p_value:.4f}"
+    assert lines(folder / "summary.tsv")[0].split("\t") == list(row)
+
+
+def signature(metric):
+    metric.corpus_score(["a"], [["a"]])
+    return metric.get_signature()
+
+
+def test_the_page_the_picture_and_the_sentence(compared):
+    folder, printed = compared
+    page = (folder / "summary.md").read_text(encoding="utf-8")
+    assert page.startswith("# A, B b on test\n") and "## chrF2\n" in page
+    told = json.loads((folder / "summary.json").read_text())["reached"]
+    assert len(told) == 2 and all(x in page and x in printed for x in told)
+    assert (folder / "beams.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_beam_at_which_one_reaches_the_other_s_best():
+    means = {"A": [(1, 30.0), (5, 32.0)], "B": [(1, 31.5), (2, 32.0), (5, 33.0)], "C": [(1, 2.0)]}
+    table = [
+        {"label": label, "beam": beam, "bleu_mean": mean}
+        for label, found in means.items()
+        for beam, mean in found
+    ]
+    goal = "A's best BLEU, 32.00 at beam 5"
+    assert reaches(table, "A", "B", "bleu") == f"B reaches {goal}, at beam 2 (32.00)."
+    told = f"C does not reach {goal}, at any of the beams 1."
+    assert reaches(table, "A", "C", "bleu") == told
+
+
+def test_an_interrupted_run_goes_on_and_other_metrics_translate_nothing_again(
+    compared, data, numerals, systems, tmp_path
+):
+    folder = tmp_path / "out"
+    shutil.copytree(compared[0], folder)
+    lost, before = folder / "systems/A/seed2/beam1", rows(folder / "scores.tsv")
+    lost.rename(lost.with_name("beam1.partial"))  # as if it had been ended there
+    words = (data, *systems, *SUBWORDS, "--beams", "1", "2", "--source", numerals / "test.en")
+    words += ("--reference", numerals / "test.de", "--metrics", "bleu", "chrf", "rouge")
+    printed = beams(*words, "--out", folder, "--", "--max-tokens", "800")
+    assert printed.count(": kept, ") == 7 and not left_over(folder)
+    after, reference = rows(folder / "scores.tsv"), lines(numerals / "test.de")
+    fixed = [x for x in before[0] if x not in ("hypotheses_per_second", "chrf_p", "bleu_p")]
+    assert [[x[y] for y in fixed] for x in after] == [[x[y] for y in fixed] for x in before]
+    rouge = Rouge().score(text(folder, "A", 1, 2), reference)
+    row = next(x for x in after if (x["label"], x["seed"], x["beam"]) == ("A", "1", "2"))
+    assert {x: float(row[x]) for x in rouge} == pytest.approx(rouge, abs=5e-5)
+
+    # Nothing is mixed.
+    others = [*words, "--out", folder, "--lenpen", "0.5"]
+    with pytest.raises(ValueError, match="beam1 was made with another command line than it has"):
+        check(plan_of(parse_args(map(str, others)), ["--max-tokens", "800"]))
+
+
+def test_a_cell_that_fails_names_its_checkpoint_and_leaves_the_others(
+    data, numerals, last, edited, tmp_path
+):
+    broken = edited(last, lambda state: state["model"].pop("decoder.layers.0.fc1.weight"))
+    words = ("--system", "bad", broken, "--system", "good", last, "--beams", "1")
+    words += ("--reference", numerals / "test.de", "--out", tmp_path / "out", *SUBWORDS)
+    printed = beams(data, *words, fails=True)
+    assert f"[1/2] bad seed 1 beam 1: failed with {broken}: fairseq-generate ended" in printed
+    assert printed.endswith("error: 1 of 2 cells failed, see above.\n")
+    (row,) = rows(tmp_path / "out/scores.tsv")
+    assert row["label"] == "good"
+    # fairseq's own source side, where no raw one is given
+    assert text(tmp_path / "out", "good", 1, 1, "src") == lines(numerals / "test.en")
+
+
+@pytest.fixture
+def refused(data, numerals, last, tmp_path):
+    """refused(words, further): the message; nothing may have been made."""
+
+    def check_words(*words, further=(), reference=None, folder=None, of=data):
+        given = ("--reference", reference or numerals / "test.de", *SUBWORDS)
+        given += ("--out", folder or tmp_path / "out")
+        words = words or ("--system", "A", last)
+        with pytest.raises((ValueError, SystemExit)) as caught:
+            check(plan_of(parse_args(map(str, (of, *words, *given))), further))
+        assert not (tmp_path / "out").exists()
+        return str(caught.value)
+
+    return check_words
+
+
+def test_labels_must_be_names_of_as_many_seeds(refused, last, learned):
+    assert refused("--system", "A", last, "--system", "B", *learned[:2]) == (
+        "--system: must all have as many seeds; received A 1, B 2."
+    )
+    assert refused("--system", "A", last, "--system", "A", last) == (
+        "error: --system: must name each label once; received A twice."
+    )
+    assert refused("--system", "A") == "--system A: must have a checkpoint; received none."
+    assert "must begin with a letter or a digit" in refused("--system", "../A", last)
+    assert refused("--system", "A", last, last) == (
+        f"--system A: must have another checkpoint for each seed; received {last} {last}, of which"
+        " two are the same."
+    )
+
+
+def test_checkpoints_must_be_some_and_of_these_dictionaries(refused, data, last, edited, tmp_path):
+    nothing, foreign = tmp_path / "none.pt", tmp_path / "x.pt"
+    foreign.write_text("no checkpoint")
+    assert refused("--system", "A", nothing).endswith("received nothing there.")
+    assert f"{foreign}: must be a checkpoint written by fairseq-train" in refused(
+        "--system", "A", foreign
+    )
+
+    def widen(state):
+        for name in ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight"):
+            state["model"][name] = torch.cat([state["model"][name]] * 2)
+
+    size = len(lines(data / "dict.en.txt")) + 4
+    wide = edited(last, widen)
+    assert refused("--system", "A", wide) == (
+        f"{wide}: must be trained with the dictionaries of {data}; received a checkpoint for"
+        f" {2 * size} symbols where dict.en.txt makes {size}."
+    )
+    shutil.copytree(data, tmp_path / "other")
+    symbols = lines(data / "dict.de.txt")
+    (tmp_path / "other/dict.de.txt").write_text("".join(f"{x}\n" for x in reversed(symbols)))
+    assert refused(of=tmp_path / "other") == (
+        f"{last}: must be trained with the dictionaries of {tmp_path}/other; received a checkpoint"
+        f" trained with {data}/dict.de.txt, which has other symbols."
+    )
+
+
+def test_texts_data_and_place_must_fit(refused, data, numerals, tmp_path):
+    assert refused(reference=numerals / "train.de") == (
+        f"--reference: must have a line for each of the 13 sentences of test in {data}; received"
+        f" 300 lines in {numerals}/train.de."
+    )
+    assert f"in it; received {tmp_path}/x: " in refused(of=tmp_path / "x")
+    (tmp_path / "file").touch()
+    assert refused(folder=tmp_path / "file/out") == (
+        f"--out: must be a folder that can be written to; received {tmp_path}/file/out (Not a"
+        " directory)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--skip-invalid-size-inputs-valid-test"], "must stay False behind --"),
+        (["--beam", "3"], "--beam: must stay 1 behind --"),
+        (["--nbest", "2"], "--nbest: must stay 1 behind --"),
+        (["--quiet"], "--quiet: must stay False behind --"),
+    ],
+    ids=str,
+)
+def test_options_that_would_leave_sentences_out_are_refused(refused, words, message, last):
+    of = ("--system", "A", last, "--beams", "1")
+    assert message in refused(*of, further=words)
+
+
+@pytest.mark.parametrize("beam", ["0", "-1", "x"])
+def test_a_beam_below_one_is_refused(beam, capsys):
+    with pytest.raises(SystemExit):
+        parse_args(["x", "--system", "A", "x", "--reference", "x", "--out", "x", "--beams", beam])
+    assert f"at least 1; received {beam}." in capsys.readouterr().err
+
+
+def test_without_what_it_needs_it_says_so_before_work(data, numerals, last, tmp_path):
+    code = "import importlib.util as u; find = u.find_spec\n"
+    code += "u.find_spec = lambda name, *_: None if name == 'scipy' else find(name, *_)\n"
+    (tmp_path / "sitecustomize.py").write_text(code)
+    words = ("--system", "A", last, "--reference", numerals / "test.de", "--out", tmp_path / "out")
+    env = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    out = beams(data, *words, env=env, fails=True, process=True)
+    assert out.endswith(
+        "error: teaforn-beams: needs scipy, which is not installed. Install the extra beams, in a"
+        ' clone: pip install --constraint constraints.txt ".[beams]".\n'
+    )
+    assert not (tmp_path / "out").exists()
