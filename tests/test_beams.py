@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 import mt_thresholds
 import pytest
 import torch
-from commands import PLUGIN, ROOT, TEAFORN, beams, generate, train
+from commands import PLUGIN, ROOT, beams, generate
 from recipe_commands import left_over, lines
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.significance import PairedTest
@@ -24,20 +24,9 @@ COUNT = 13  # sentences of the test set
 
 
 @pytest.fixture(scope="session")
-def systems(data, made_once):
-    """Two labels with two seeds each: words of the command line."""
-    ways = {"A": "1", "B b": "2"}
-
-    def make(folder):
-        for label, n in ways.items():
-            for seed in (1, 2):
-                options = ["--teaforn-n", n, "--seed", seed, "--max-update", "60"]
-                out = folder / label / str(seed)
-                train(data, out, *TEAFORN, *options, "--disable-validation")
-
-    folder = made_once("beams-systems", make)[0]
-    paths = {x: [folder / x / seed / "checkpoint_last.pt" for seed in "12"] for x in ways}
-    return [word for label, found in paths.items() for word in ("--system", label, *found)]
+def systems(learned, last):
+    """Two labels with two checkpoints each: words of the command line."""
+    return ["--system", "A", learned[1], last, "--system", "B b", learned[0], learned[2]]
 
 
 @pytest.fixture(scope="session")

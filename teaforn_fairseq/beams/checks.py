@@ -20,6 +20,7 @@ from teaforn_fairseq.files import kind
 
 LABEL = re.compile(r"\w[\w .,=+-]*")
 PACKAGES = {"scipy": "scipy", "matplotlib": "matplotlib", "mt_thresholds": "mt-thresholds"}
+Sides = list[tuple[str, Dictionary]]  # source and target: file in DATA and what it makes
 # A row a symbol of the dictionary.
 SOURCE_ROWS = ("encoder.embed_tokens.weight",)
 TARGET_ROWS = ("decoder.embed_tokens.weight", "decoder.output_projection.weight")
@@ -50,11 +51,11 @@ def check(plan: Plan) -> dict[Path, dict[str, Any]]:
     require_packages(plan)
     require_systems(plan)
     require_options(plan)
-    dictionaries, count = data_of(plan)
+    sides, count = data_of(plan)
     for flag, path in (("--reference", plan.reference), ("--source", plan.source)):
         require_lines(flag, path, count, plan)
     for path in (path for paths in plan.systems.values() for path in paths):
-        require_fit(path, dictionaries, plan.data)
+        require_fit(path, sides, plan.data)
     made = made_of(plan)
     require_place(plan.out)
     refuse_others(plan, made)
@@ -116,8 +117,8 @@ def arguments(plan: Plan) -> Any:
     return options.parse_args_and_arch(parser, words)
 
 
-def data_of(plan: Plan) -> tuple[dict[str, Dictionary], int]:
-    """Dictionaries of the sides, by the end of their file's name, and the sentences of the subset.
+def data_of(plan: Plan) -> tuple[Sides, int]:
+    """The dictionaries, and how many sentences the subset has.
 
     Raises:
         ValueError: there is no such data.
@@ -131,11 +132,9 @@ def data_of(plan: Plan) -> tuple[dict[str, Dictionary], int]:
             f"DATA: must be a folder that fairseq-preprocess wrote, with --gen-subset {plan.subset}"
             f" in it; received {plan.data}: {error}"
         ) from None
-    source, target = task.source_dictionary, task.target_dictionary
-    sides = {
-        cfg.task.get("source_lang") or "src": source,
-        cfg.task.get("target_lang") or "": target,
-    }
+    names = [getattr(task.cfg, f"{side}_lang", None) for side in ("source", "target")]
+    files = [f"dict.{name}.txt" if name else "dict.txt" for name in names]
+    sides = list(zip(files, (task.source_dictionary, task.target_dictionary), strict=True))
     return sides, len(task.dataset(plan.subset))
 
 
@@ -151,31 +150,31 @@ def require_lines(flag: str, path: Path | None, count: int, plan: Plan) -> None:
         )
 
 
-def require_fit(path: Path, dictionaries: dict[str, Dictionary], data: Path) -> None:
+def require_fit(path: Path, sides: Sides, data: Path) -> None:
     """Stop unless a file is a checkpoint for these dictionaries, source's and target's."""
     state = read_checkpoint(path)
-    for names, side in zip((SOURCE_ROWS, TARGET_ROWS), dictionaries.items(), strict=True):
-        language, dictionary = side
+    for names, (file, dictionary) in zip((SOURCE_ROWS, TARGET_ROWS), sides, strict=True):
         for rows in (state["model"][name] for name in names if name in state["model"]):
             if len(rows) != len(dictionary):
                 raise ValueError(
                     f"{path}: must be trained with the dictionaries of {data}; received a"
-                    f" checkpoint for {len(rows)} symbols where dict.{language}.txt makes"
+                    f" checkpoint for {len(rows)} symbols where {file} makes"
                     f" {len(dictionary)}."
                 )
-        there = trained_with(state, language)
-        if there and Dictionary.load(str(there)).symbols[: len(dictionary)] != dictionary.symbols:
+        there = trained_with(state, file)
+        symbols = Dictionary.load(str(there)).symbols if there else []
+        if symbols != dictionary.symbols[: len(symbols)]:  # a task may add some
             raise ValueError(
                 f"{path}: must be trained with the dictionaries of {data}; received a checkpoint"
                 f" trained with {there}, which has other symbols."
             )
 
 
-def trained_with(state: dict[str, Any], language: str) -> Path | None:
+def trained_with(state: dict[str, Any], file: str) -> Path | None:
     """A side's dictionary of a checkpoint's training; None: it is not here any more."""
     task = (state.get("cfg") or {}).get("task")
     folder = task.get("data") if isinstance(task, dict) else None
-    path = Path(folder, f"dict.{language}.txt") if isinstance(folder, str) else None
+    path = Path(folder, file) if isinstance(folder, str) else None
     return path if path and path.is_file() else None
 
 

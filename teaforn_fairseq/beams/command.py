@@ -21,7 +21,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if argv is None else argv)
     split = words.index("--") if "--" in words else len(words)
     plan = plan_of(parse_args(words[:split]), words[split + 1 :])
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    for number in (signal.SIGINT, signal.SIGTERM):  # what runs ends with this
+        signal.signal(number, lambda which, _: sys.exit(128 + which))
     for name in ("matplotlib", "sacrebleu"):  # fairseq has every logger speak
         logging.getLogger(name).setLevel(logging.WARNING)
     try:

@@ -83,7 +83,7 @@ def agreement(metric: str, difference: float | None) -> float | None:
     """In percent of the pairs of systems with such a difference: people saw the same one ahead.
 
     By mt-thresholds (Kocmi et al., "Navigating the Metrics Maze", ACL 2024), which knows BLEU and
-    chrF on news in many languages. Below 50 the difference says nothing.
+    chrF of translations; None for others. Below 50 the difference says nothing.
     """
     if difference is None or metric not in TESTED:
         return None
