@@ -41,13 +41,15 @@ def complete(plan: Plan, made: Made) -> list[str]:
             done = record(cell) is not None
             if not done:
                 generate(plan, cell, made)
-            told = ", ".join(f"{name} {x:.2f}" for name, x in score(plan, cell).items())
+            told = ", ".join(
+                f"{x:.2f} {name.replace('_', ' ')}" for name, x in score(plan, cell).items()
+            )
             print(f"{head} {'kept, ' if done else ''}{told}", flush=True)
         except (ValueError, OSError) as error:
             failures.append(f"{cell}, {cell.checkpoint}: {error}")
             print(f"{head} failed with {cell.checkpoint}: {error}", flush=True)
     for cell in cells:
-        test(plan, cell)
+        compare(plan, cell)
     return failures
 
 
@@ -145,7 +147,7 @@ def score(plan: Plan, cell: Cell) -> dict[str, float]:
     return {column: scores[column] for column in columns} | speed
 
 
-def test(plan: Plan, cell: Cell) -> None:
+def compare(plan: Plan, cell: Cell) -> None:
     """p of a cell's difference to the baseline's of the same seed and beam, unless it is kept."""
     base_folder = plan.folder(plan.baseline, cell.seed, cell.beam)
     base = Cell(plan.baseline, cell.seed, cell.beam, cell.checkpoint, base_folder)

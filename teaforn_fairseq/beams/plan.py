@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import teaforn_fairseq
-
-PLUGIN = Path(teaforn_fairseq.__file__).parent
+PLUGIN = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
