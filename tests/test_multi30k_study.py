@@ -111,6 +111,9 @@ def test_p_is_one_for_equal_systems_and_small_for_unequal_ones():
     for metric in ("bleu", "chrf"):
         assert p_value(metric, worse, worse, reference) == 1.0
         assert p_value(metric, worse, reference, reference) < 0.001
+        # Of two translations that differ half of the exchanges have the whole difference.
+        assert p_value(metric, worse, [*worse[:-2], *reference[-2:]], reference) == 0.5
+        assert p_value(metric, worse, [*worse[:-1], reference[-1]], reference) == 1.0
 
 
 def test_the_arms_differ_by_what_their_names_say(tmp_path):

@@ -30,5 +30,6 @@ def figure_of(panels: Mapping[str, Lines], title: str) -> Figure:
             least, most = [min(x) for x in values], [max(x) for x in values]
             axes.fill_between(beams, least, most, color=color, alpha=0.15)
         axes.set(xlabel="beam", ylabel=quality)
+        axes.set_xticks(sorted({beam for by_beam in lines.values() for beam in by_beam}))
         axes.legend(fontsize="small")
     return figure

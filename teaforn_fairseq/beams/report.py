@@ -158,13 +158,17 @@ def markdown(plan: Plan, rows: Sequence[Row], lines: Sequence[str], told: dict[s
 
 def cells(row: Row, column: str) -> list[Any]:
     """A row of a score's table."""
-    low, high = row[f"{column}_low"], row[f"{column}_high"]
-    interval = "" if low is None else f"{low:+.2f} to {high:+.2f}"
-    difference = row[f"{column}_difference"]
-    told = "" if difference is None else f"{difference:+.2f}"
-    middle = [row[column], row[f"{column}_mean"], row[f"{column}_sd"], told, interval]
-    p = row.get(f"{column}_p", "") if told else ""
-    return [row["label"], row["beam"], *middle, row[f"{column}_agreement"], p]
+    mean, sd, difference, low, high, agreement = (
+        row[f"{column}_{x}"] for x in ("mean", "sd", "difference", "low", "high", "agreement")
+    )
+    return [
+        *(row["label"], row["beam"], row[column], f"{mean:.2f}"),
+        "" if sd is None else f"{sd:.2f}",
+        "" if difference is None else f"{difference:+.2f}",
+        "" if low is None else f"{low:+.2f} to {high:+.2f}",
+        "" if agreement is None else f"{agreement:.0f}",
+        "" if difference is None else row.get(f"{column}_p", ""),
+    ]
 
 
 def grid(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

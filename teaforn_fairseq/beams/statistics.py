@@ -48,9 +48,11 @@ def t_interval(differences: Sequence[float]) -> Interval:
 def p_value(metric: str, baseline: list[str], system: list[str], reference: list[str]) -> float:
     """By TRIALS trials: how likely a difference as large is between two that are equally good.
 
-    It knows one training of each. Equal scores have p = 1: sacreBLEU counts the trials with a
-    larger difference, so that it would give two systems with the same translations the least p that
-    there is.
+    It knows one training of each. sacreBLEU counts the trials with a larger difference, not those
+    with the same one: two systems with the same translations, or with a single one that is
+    different, would get the least p that there is. So equal scores have p = 1, and others at least
+    2 of the 2**k ways to exchange the k translations that differ: none of them and all of them have
+    the same difference.
 
     Args:
         metric: a key of TESTED.
@@ -59,7 +61,8 @@ def p_value(metric: str, baseline: list[str], system: list[str], reference: list
         reference: as many.
     """
     first, second = paired_test(TESTED[metric](), [baseline, system], reference, "ar", TRIALS)
-    return 1.0 if first.score == second.score else float(second.p_value)
+    differ = sum(map(str.__ne__, baseline, system))
+    return 1.0 if first.score == second.score else max(float(second.p_value), 2.0 ** (1 - differ))
 
 
 def paired_test(
