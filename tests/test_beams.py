@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shlex
 import shutil
 from statistics import fmean, stdev
 
@@ -284,3 +286,21 @@ def test_without_what_it_needs_it_says_so_before_work(data, numerals, last, tmp_
         ' clone: pip install --constraint constraints.txt ".[beams]".\n'
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_the_page_has_every_flag_and_its_command_can_be_read():
+    page = (ROOT / "docs/beams.md").read_text(encoding="utf-8")
+    command = re.search(r"^teaforn-beams (.+?)^```", page, re.MULTILINE | re.DOTALL)[1]
+    words = shlex.split(command.replace("\\\n", " "))
+    split = words.index("--")
+    args = parse_args(words[:split])
+    plan = plan_of(args, words[split + 1 :])
+    counts = {label: len(paths) for label, paths in plan.systems.items()}
+    assert counts == {"teacher forcing": 3, "N = 2": 3}
+    assert plan.generation(4) == [
+        *("--gen-subset", "test", "--beam", "4", "--required-batch-size-multiple", "1"),
+        *("--lenpen", "1", "--remove-bpe", "sentencepiece", "--max-tokens", "8000"),
+    ]
+    table = re.findall(r"^\| (`--.+?) \|", page, re.MULTILINE)
+    flags = set(re.findall(r"--([\w-]+)", " ".join(table)))
+    assert flags == {x.replace("_", "-") for x in vars(args)} - {"data"}

@@ -23,12 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan = plan_of(parse_args(words[:split]), words[split + 1 :])
     for number in (signal.SIGINT, signal.SIGTERM):  # what runs ends with this
         signal.signal(number, lambda which, _: sys.exit(128 + which))
-    for name in (
-        "fairseq",
-        "teaforn_fairseq",
-        "matplotlib",
-        "sacrebleu",
-    ):  # fairseq has every logger speak
+    for name in ("fairseq", "teaforn_fairseq", "matplotlib", "sacrebleu"):  # else all speak
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         made = check(plan)
