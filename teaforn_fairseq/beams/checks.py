@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import importlib.util
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,7 @@ from teaforn_fairseq.beams.cells import refuse_others
 from teaforn_fairseq.beams.generated import read_lines
 from teaforn_fairseq.beams.plan import PLUGIN, Plan
 from teaforn_fairseq.fairseq_fixes.safe_loading import read_checkpoint
-from teaforn_fairseq.files import kind
 
-LABEL = re.compile(r"\w[\w .,=+-]*")
 PACKAGES = {"scipy": "scipy", "matplotlib": "matplotlib", "mt_thresholds": "mt-thresholds"}
 Sides = list[tuple[str, Dictionary]]  # source and target: file in DATA and what it makes
 # A row a symbol of the dictionary.
@@ -49,7 +46,6 @@ def check(plan: Plan) -> dict[Path, dict[str, Any]]:
         OSError: a file cannot be read.
     """
     require_packages(plan)
-    require_systems(plan)
     require_options(plan)
     sides, count = data_of(plan)
     for flag, path in (("--reference", plan.reference), ("--source", plan.source)):
@@ -71,29 +67,6 @@ def require_packages(plan: Plan) -> None:
             f"teaforn-beams: needs {', '.join(missing)}, which is not installed. Install the extra"
             ' beams, in a clone: pip install --constraint constraints.txt ".[beams]".'
         )
-
-
-def require_systems(plan: Plan) -> None:
-    """Stop unless every label is one and has as many checkpoints as the others, all files."""
-    for label, paths in plan.systems.items():
-        if not LABEL.fullmatch(label) or label.endswith((" ", ".")):
-            raise ValueError(
-                "--system: a label must begin with a letter or a digit and have letters, digits,"
-                f" spaces and . , = + - _ alone, as a folder is called so; received {label!r}."
-            )
-        if not paths:
-            raise ValueError(f"--system {label}: must have a checkpoint; received none.")
-        for path in paths:
-            found = kind(path) or "nothing there"
-            if found != "a file" or ":" in str(path):  # which fairseq reads as several
-                raise ValueError(
-                    f"--system {label}: {path}: must be a checkpoint's file, without a colon in its"
-                    f" name; received {found}."
-                )
-    counts = {label: len(paths) for label, paths in plan.systems.items()}
-    if len(set(counts.values())) > 1:
-        told = ", ".join(f"{label} {count}" for label, count in counts.items())
-        raise ValueError(f"--system: must all have as many seeds; received {told}.")
 
 
 def require_options(plan: Plan) -> None:
@@ -179,27 +152,15 @@ def trained_with(state: dict[str, Any], file: str) -> Path | None:
 
 
 def made_of(plan: Plan) -> dict[Path, dict[str, Any]]:
-    """By checkpoint what decides its hypotheses and their scores, the beam aside.
-
-    Raises:
-        ValueError: two seeds of a label are one.
-    """
+    """By checkpoint what decides its hypotheses and their scores, the beam aside."""
     binarised = [*plan.data.glob(f"{plan.subset}.*"), *plan.data.glob("dict.*")]
     common = {
         "data": hashlib.sha256("".join(map(digest, sorted(binarised))).encode()).hexdigest(),
         "reference": digest(plan.reference),
         "source": plan.source and digest(plan.source),
     }
-    found = {}
-    for label, paths in plan.systems.items():
-        digests = {path: digest(path) for path in paths}
-        if len(set(digests.values())) < len(paths):
-            raise ValueError(
-                f"--system {label}: must have another checkpoint for each seed; received"
-                f" {' '.join(map(str, paths))}, of which two are the same."
-            )
-        found |= {path: {"checkpoint": x, **common} for path, x in digests.items()}
-    return found
+    paths = {path for paths in plan.systems.values() for path in paths}
+    return {path: {"checkpoint": digest(path), **common} for path in paths}
 
 
 def digest(path: Path) -> str:

@@ -12,6 +12,7 @@ from teaforn_fairseq.beams.checks import check
 from teaforn_fairseq.beams.metrics import COLUMNS
 from teaforn_fairseq.beams.plan import Plan
 from teaforn_fairseq.beams.report import report
+from teaforn_fairseq.systems import add_systems, read_systems
 
 BEAMS = (1, 2, 4, 5, 8, 16)
 
@@ -20,12 +21,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line ``teaforn-beams``."""
     words = list(sys.argv[1:] if argv is None else argv)
     split = words.index("--") if "--" in words else len(words)
-    plan = plan_of(parse_args(words[:split]), words[split + 1 :])
+    args = parse_args(words[:split])
     for number in (signal.SIGINT, signal.SIGTERM):  # what runs ends with this
         signal.signal(number, lambda which, _: sys.exit(128 + which))
     for name in ("fairseq", "teaforn_fairseq", "matplotlib", "sacrebleu"):  # else all speak
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
+        plan = plan_of(args, words[split + 1 :])
         made = check(plan)
         failures = complete(plan, made)
         print(report(plan))
@@ -44,14 +46,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     )
     add, default = parser.add_argument, "(default: %(default)s)"
     add("data", type=Path, metavar="DATA", help="folder that fairseq-preprocess wrote")
-    add(
-        "--system",
-        nargs="+",
-        action="append",
-        required=True,
-        metavar=("LABEL", "CHECKPOINT"),
-        help="a name and checkpoints, one a seed; may be given several times, the baseline first",
-    )
+    add_systems(parser)
     add(
         "--reference", type=Path, required=True, help="raw text to score against, a sentence a line"
     )
@@ -78,13 +73,9 @@ def plan_of(args: argparse.Namespace, further: Sequence[str]) -> Plan:
     """What the command line asks for.
 
     Raises:
-        SystemExit: labels and checkpoints do not go together.
+        ValueError: labels and checkpoints do not go together.
     """
-    systems: dict[str, list[Path]] = {}
-    for label, *paths in args.system:
-        if label in systems:
-            raise SystemExit(f"error: --system: must name each label once; received {label} twice.")
-        systems[label] = [Path(path) for path in paths]
+    systems = {x.label: list(x.checkpoints) for x in read_systems(args.systems)}
     options = ["--lenpen", f"{args.lenpen:g}"]
     options += ["--remove-bpe", args.remove_bpe] if args.remove_bpe else []
     options += [f"--{name}" for name in ("cpu", "fp16") if getattr(args, name)]
