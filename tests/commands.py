@@ -132,6 +132,11 @@ def generate(data, checkpoint, *options):
     return [line for line in out.splitlines() if line[:2] in ("S-", "T-", "H-", "D-", "P-")]
 
 
+def beams(*words, **kwargs):
+    """teaforn-beams of this checkout, installed or not; what it printed."""
+    return run("python", "-m", "teaforn_fairseq.beams", *words, **{"env": CHECKOUT, **kwargs})
+
+
 def export(*words, **kwargs):
     """teaforn-export of this checkout, installed or not; what it printed."""
     return run("python", "-m", "teaforn_fairseq.export", *words, env=CHECKOUT, **kwargs)

@@ -30,7 +30,7 @@ def can_fork(words):
     return words[0].startswith("fairseq-") or words[:3] in MODULES
 
 
-MODULES = [["python", "-m", f"teaforn_fairseq.{name}"] for name in ("export", "exposure")]
+MODULES = [["python", "-m", f"teaforn_fairseq.{name}"] for name in ("beams", "export", "exposure")]
 
 
 class Fork:

@@ -273,7 +273,7 @@ def test_a_failed_write_leaves_everything_as_it_was(last, tmp_path):
 
 def test_the_console_script_is_installed_with_the_package():
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    assert scripts == {"teaforn-export": "teaforn_fairseq.export.command:main"}
+    assert scripts["teaforn-export"] == "teaforn_fairseq.export.command:main"
     if not (BIN / "teaforn-export").exists():
         pytest.skip("teaforn_fairseq is not installed (pip install .)")
     assert "usage: teaforn-export " in run("teaforn-export", "--help")

@@ -23,7 +23,7 @@ CODE = [
 FLOORS = (
     {"files", "systems", "fairseq_fixes", "packed", "feedbacks", "decoders", "loss", "unroll"},
     {"models"},
-    {"criterions", "tasks", "export", "exposure"},
+    {"criterions", "tasks", "export", "exposure", "beams"},
     {"__init__", "__main__"},
 )
 

@@ -13,9 +13,10 @@ from study.rows import read
 from translation_study.arms import ARMS, cut
 from translation_study.jobs import Place, job_of, prepare, train_command
 from translation_study.scores import kept
-from translation_study.significance import p_values, t_interval
 from translation_study.table import Score, Table
 from translation_study.trainings import Run
+
+from teaforn_fairseq.beams.statistics import p_value, t_interval
 
 SCRIPT = ROOT / "scripts/multi30k_study.py"
 SETTINGS = {
@@ -107,8 +108,12 @@ def test_a_t_interval_is_the_formula_s():
 def test_p_is_one_for_equal_systems_and_small_for_unequal_ones():
     reference = [f"the number {x} is here and {x + 1} is there" for x in range(40)]
     worse = [f"the number {x} was there" for x in range(40)]
-    assert p_values(worse, worse, reference) == (1.0, 1.0)
-    assert max(p_values(worse, reference, reference)) < 0.001
+    for metric in ("bleu", "chrf"):
+        assert p_value(metric, worse, worse, reference) == 1.0
+        assert p_value(metric, worse, reference, reference) < 0.001
+        # Of two translations that differ half of the exchanges have the whole difference.
+        assert p_value(metric, worse, [*worse[:-2], *reference[-2:]], reference) == 0.5
+        assert p_value(metric, worse, [*worse[:-1], reference[-1]], reference) == 1.0
 
 
 def test_the_arms_differ_by_what_their_names_say(tmp_path):

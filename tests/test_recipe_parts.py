@@ -9,10 +9,12 @@ import published
 import pytest
 import stories
 from commands import ROOT, run
-from metrics import Exact, Rouge, SacreBLEU, TokenisedBLEU, sentences
+from metrics import Exact, Rouge, SacreBLEU, TokenisedBLEU
 from recipes.datasets import _wmt14
 from sacrebleu import DATASETS
 from sacrebleu.dataset.fake_sgml import FakeSGMLDataset
+
+from teaforn_fairseq.beams.metrics import sentences
 
 
 @pytest.mark.parametrize(

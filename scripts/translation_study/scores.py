@@ -1,20 +1,17 @@
 """The stage score: a model's translations of both sets with all beams, and what they are worth."""
 
 import gzip
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench.output import write_whole
-from report import read_hypotheses, read_lines
-from sacrebleu.metrics import BLEU, CHRF
 from study.processes import printed
 
+from teaforn_fairseq.beams.generated import read_hypotheses, read_lines, sentences_per_second
+from teaforn_fairseq.beams.metrics import scores_of
 from translation_study.jobs import data_of, generate_command
 from translation_study.table import SETS, Score, Table
 from translation_study.trainings import Run
-
-SPEED = re.compile(r"Translated .* \(([\d.]+) sentences/s")
 
 
 def score(run: Run, table: Table, sets: Sequence[tuple[str, int]]) -> None:
@@ -32,8 +29,7 @@ def score(run: Run, table: Table, sets: Sequence[tuple[str, int]]) -> None:
     for name, beam in table.missing(run, sets):
         hypotheses, speed = translate(run, name, beam)
         keep(table.hypotheses(run.pair, run.name, run.seed, name, beam), hypotheses)
-        references = [read_lines(reference(run.place.work, run.pair, name))]
-        bleu, chrf = BLEU().corpus_score(hypotheses, references), CHRF()
+        raw = read_lines(reference(run.place.work, run.pair, name))
         table.add(
             Score(
                 pair=run.pair,
@@ -41,10 +37,8 @@ def score(run: Run, table: Table, sets: Sequence[tuple[str, int]]) -> None:
                 seed=run.seed,
                 set=name,
                 beam=beam,
-                bleu=round(bleu.score, 4),
-                chrf=round(chrf.corpus_score(hypotheses, references).score, 4),
-                brevity_penalty=round(bleu.bp, 4),
-                length_ratio=round(bleu.ratio, 4),
+                **scores_of("bleu", hypotheses, raw),
+                **scores_of("chrf", hypotheses, raw),
                 sentences_per_second=speed,
                 device=f"cuda {run.place.precision}" if run.place.gpu else "cpu fp32",
                 updates=trained.updates,
@@ -67,11 +61,9 @@ def translate(run: Run, name: str, beam: int) -> tuple[list[str], float]:
     path.parent.mkdir(parents=True, exist_ok=True)
     told = printed(generate_command(run.job, run.model, SETS[name], beam), path)
     hypotheses = read_hypotheses(path, len(read_lines(reference(run.place.work, run.pair, name))))
-    speed = SPEED.search(told + path.read_text(encoding="utf-8"))
+    speed = sentences_per_second(told + path.read_text(encoding="utf-8"))
     path.unlink()
-    if speed is None:
-        raise ValueError(f"{run}: fairseq-generate did not tell how many sentences it translated.")
-    return hypotheses, float(speed[1])
+    return hypotheses, speed
 
 
 def reference(work: Path, pair: str, name: str) -> Path:

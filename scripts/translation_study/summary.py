@@ -2,15 +2,15 @@
 
 from collections import defaultdict
 from pathlib import Path
-from statistics import fmean, median, stdev
+from statistics import fmean, median
 from typing import Any
 
-from report import read_lines
 from study.rows import append, read, write_summary
 
+from teaforn_fairseq.beams.generated import read_lines
+from teaforn_fairseq.beams.statistics import CONFIDENCE, compared, p_value, signatures
 from translation_study.arms import ARMS, BASELINE
 from translation_study.scores import kept, reference
-from translation_study.significance import CONFIDENCE, p_values, signatures, t_interval
 from translation_study.table import Score, Table
 
 FILE = "significance.tsv"
@@ -57,7 +57,8 @@ def test_all(table: Table, work: Path, cells: Cells) -> P:
             texts = [
                 kept(table.hypotheses(x.pair, x.arm, x.seed, x.set, x.beam)) for x in (base, score)
             ]
-            p = p_values(*texts, read_lines(reference(work, score.pair, score.set)))
+            raw = read_lines(reference(work, score.pair, score.set))
+            p = p_value("bleu", *texts, raw), p_value("chrf", *texts, raw)
             append(path, NAMES, [[*named(score), *p]])
             found[named(score)] = p
     return found
@@ -86,34 +87,10 @@ def summary_row(
     others = {} if name == BASELINE else base
     for position, metric in enumerate(("bleu", "chrf")):
         values = {x.seed: getattr(x, metric) for x in scores}
-        row |= metric_row(metric, values, {x: getattr(y, metric) for x, y in others.items()})
+        row |= compared(metric, values, {x: getattr(y, metric) for x, y in others.items()})
         found = [tested.get(named(x)) for x in scores]
         row[f"{metric}_p"] = " ".join(f"{p[position]:.4f}" if p else "-" for p in found)
     row["brevity_penalty"] = round(fmean(x.brevity_penalty for x in scores), 4)
     row["length_ratio"] = round(fmean(x.length_ratio for x in scores), 4)
     row["sentences_per_second"] = round(median(x.sentences_per_second for x in scores), 1)
-    return row
-
-
-def metric_row(metric: str, values: dict[int, float], base: dict[int, float]) -> dict[str, Any]:
-    """Scores by seed, mean and standard deviation, and the difference to others with its t interval
-    over the seeds that both have; None where there are too few seeds.
-
-    Args:
-        metric: its name.
-        values: by seed.
-        base: those to compare with.
-    """
-    differences = [value - base[seed] for seed, value in values.items() if seed in base]
-    interval = t_interval(differences) if differences else None
-    numbers = {
-        "mean": fmean(values.values()),
-        "sd": stdev(values.values()) if len(values) > 1 else None,
-        "difference": interval and interval.mean,
-        "low": interval and interval.low,
-        "high": interval and interval.high,
-    }
-    row: dict[str, Any] = {metric: " ".join(f"{value:.2f}" for value in values.values())}
-    for name, value in numbers.items():
-        row[f"{metric}_{name}"] = None if value is None else round(value, 2) + 0.0  # and no -0
     return row

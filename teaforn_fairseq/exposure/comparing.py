@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from teaforn_fairseq.beams.statistics import t_interval
 from teaforn_fairseq.exposure.measuring import Figures
 
-CONFIDENCE = 0.95
 REFERENCES = "(references)"
 
 
@@ -77,13 +77,8 @@ def _summary(seeds: Sequence[float | None], base: Sequence[float | None] | None)
     differences = [a - b for a, b in pairs if a is not None and b is not None]
     if not differences:
         return Summary(mean, sd)
-    difference = fmean(differences)
-    if len(differences) == 1:
-        return Summary(mean, sd, difference)
-    from scipy import stats  # here, because it takes a second
-
-    half = float(stats.sem(differences) * stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1))
-    return Summary(mean, sd, difference, difference - half, difference + half)
+    interval = t_interval(differences)
+    return Summary(mean, sd, interval.mean, interval.low, interval.high)
 
 
 def keys(cells: Sequence[Cell]) -> list[tuple[str, str]]:

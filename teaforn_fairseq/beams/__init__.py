@@ -1,0 +1,1 @@
+"""``teaforn-beams``: what labelled checkpoints are worth at each beam, over seeds."""
