@@ -218,7 +218,7 @@ def test_scripts_named_in_the_pages_exist():
 @pytest.mark.parametrize("block", BLOCKS)
 def test_every_block_is_run_by_a_test_or_is_one_of_the_scripts(block):
     runs = (
-        r"fairseq-train|fairseq-hydra-train|teaforn-export|--no-deps|--constraint|scripts/\w+\.sh"
+        r"fairseq-train|fairseq-hydra-train|teaforn-ex\w+|--no-deps|--constraint|scripts/\w+\.sh"
         r"|scripts/bench_\w+\.py|python -m teaforn_fairseq\n"
     )
     assert re.search(runs, block)
