@@ -16,6 +16,7 @@ from pathlib import Path
 from bench.shapes import positive
 from recipes import engine
 from recipes.common import ROOT
+from study.device import CUDA, add_device, require_device
 from study.processes import run_all
 from translation_study.arms import ARMS, cut
 from translation_study.jobs import Place, prepare
@@ -91,7 +92,8 @@ def wanted(args: argparse.Namespace) -> list[Run]:
     Raises:
         ValueError: an arm of --updates is none of --arms.
     """
-    place = Place(args.work.absolute(), args.data, args.gpu, args.fp16, dict(args.set))
+    gpu = args.device == CUDA
+    place = Place(args.work.absolute(), args.data, gpu, args.fp16, dict(args.set))
     updates = dict(args.updates)
     for name in updates.keys() - {"", *args.arms}:
         raise ValueError(
@@ -112,13 +114,11 @@ def check_machine(args: argparse.Namespace) -> None:
     Raises:
         ValueError: it has not.
     """
-    if args.fp16 and not args.gpu:
-        raise ValueError("--fp16: needs --gpu; received no --gpu. Add it, or leave --fp16 out.")
-    if args.gpu:
-        import torch  # here, because it takes seconds
-
-        if not torch.cuda.is_available():
-            raise ValueError("--gpu: PyTorch finds no CUDA here. Leave it out to use the CPU.")
+    if args.fp16 and args.device != CUDA:
+        raise ValueError(
+            f"--fp16: needs --device cuda; received {args.device}. Add it, or leave --fp16 out."
+        )
+    require_device(args.device)
     needed = ("matplotlib", "mt_thresholds", "scipy") if "score" in args.stages else ()
     for package in needed:
         if importlib.util.find_spec(package) is None:
@@ -149,8 +149,8 @@ def parse_args() -> argparse.Namespace:
     add("--sets", **several, choices=SETS, default=list(SETS), help=f"to translate {default}")
     add("--stages", **several, choices=STAGES, default=list(STAGES), help=f"what to do {default}")
     add("--jobs", type=positive, default=1, help=f"runs at a time, a thread each {default}")
-    add("--gpu", action="store_true", help="train and translate with CUDA (default: on the CPU)")
-    add("--fp16", action="store_true", help="in half precision; with --gpu")
+    add_device(parser)
+    add("--fp16", action="store_true", help="in half precision; with --device cuda")
     add("--stop-after", type=positive, metavar="SECONDS", help="end all then, to go on later")
     add(
         "--updates",

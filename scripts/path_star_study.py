@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
-import torch
 from bench.shapes import positive
 from recipes.common import ROOT
 from staircase import require_matplotlib
 from study.cells import CELLS, Cell
 from study.data import prepare
+from study.device import add_device, require_device
 from study.processes import run_all
 from study.runs import train
 from study.table import Table
@@ -71,16 +71,6 @@ def train_all(cells: dict[str, Cell], args: argparse.Namespace, table: Table) ->
     return run_all(work, missing, args.jobs)
 
 
-def require_device(device: str) -> None:
-    """Stop before work without a GPU that is asked for; fairseq would go on on the CPU.
-
-    Raises:
-        ValueError: so it is.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device: cuda needs a GPU that PyTorch sees, and it sees none.")
-
-
 def cut(cell: Cell, updates: int | None) -> Cell:
     """The cell with so many updates at most; None: with its own."""
     return replace(cell, updates=updates) if updates else cell
@@ -102,7 +92,7 @@ def parse_args() -> argparse.Namespace:
     )
     add("--seeds", nargs="+", type=positive, default=[1, 2, 3, 4, 5], help=f"of each {default}")
     add("--updates", type=positive, help="most updates of each (default: the cell's own)")
-    add("--device", choices=("cpu", "cuda"), default="cpu", help=f"to train on {default}")
+    add_device(parser)
     add("--jobs", type=positive, default=1, help=f"trainings at a time, a thread each {default}")
     return parser.parse_args()
 

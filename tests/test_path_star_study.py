@@ -5,7 +5,6 @@ import json
 from dataclasses import replace
 
 import pytest
-import torch
 from commands import ROOT, run
 from recipe_commands import lines
 from study.cells import CELLS
@@ -98,8 +97,8 @@ def test_an_update_costs_by_count(name, further):
     assert cost(CELLS[name]) == pytest.approx((first + further * step) / first)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
-def test_a_gpu_that_is_not_there_is_refused_before_work(tmp_path):
+def test_a_gpu_that_is_not_there_is_refused_before_work(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     out = study(tmp_path, "--device", "cuda", fails=True)
     assert out.endswith("error: --device: cuda needs a GPU that PyTorch sees, and it sees none.\n")
     assert not (tmp_path / "work").exists()
