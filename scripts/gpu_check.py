@@ -9,6 +9,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,17 +35,19 @@ def main() -> None:
 
     about = machine.describe("cuda")
     print(machine.in_words(about), flush=True)
+    write = partial(gpu_results.write, args.out, quick=args.quick)
     result = {"benchmark": "gpu", "commit": args.commit or git_commit(), **about}
     result |= {"tests": None, "runs": [], "failed": []}
     if args.tests:
         result["tests"] = run_tests()
-        gpu_results.write(args.out, result)
+        write(result)
     for size, dtype in POINTS[:QUICK_POINTS] if args.quick else POINTS:
         run = run_step(size, dtype, QUICK_ROUNDS if args.quick else ROUNDS)
         result["runs"] += run
         result["failed"] += [] if run else [f"{size}, {dtype}"]
-        gpu_results.write(args.out, result)
-    print(f"wrote {', '.join(map(str, gpu_results.paths(args.out, result)))}")
+        write(result)
+    paths = gpu_results.paths(args.out, result, args.quick)
+    print(f"wrote {', '.join(map(str, paths))}")
     if result["failed"] or (result["tests"] or {}).get("exit_status"):
         raise SystemExit("error: tests or measurements failed; see above.")
 
@@ -66,7 +69,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help=f"base in float16 and bfloat16 alone, {QUICK_ROUNDS} rounds in place of {ROUNDS}",
+        help=f"base in float16 and bfloat16 alone, {QUICK_ROUNDS} rounds in place of {ROUNDS};"
+        " writes gpu-CARD-quick",
     )
     parser.add_argument(
         "--tests",

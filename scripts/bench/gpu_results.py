@@ -25,15 +25,16 @@ GPU, *host ms* until the host had enqueued the step; *peak* is memory above the 
 """
 
 
-def paths(folder: Path, result: dict[str, Any]) -> tuple[Path, Path]:
-    """Where JSON and page go: gpu-CARD.json and gpu-CARD.md."""
+def paths(folder: Path, result: dict[str, Any], quick: bool = False) -> tuple[Path, Path]:
+    """Where JSON and page go: gpu-CARD.json and gpu-CARD.md, a quick look to gpu-CARD-quick."""
     card = re.sub(r"[^a-z0-9]+", "-", result["machine"]["gpu"].lower()).strip("-")
-    return folder / f"gpu-{card}.json", folder / f"gpu-{card}.md"
+    name = f"gpu-{card}{'-quick' if quick else ''}"
+    return folder / f"{name}.json", folder / f"{name}.md"
 
 
-def write(folder: Path, result: dict[str, Any]) -> None:
+def write(folder: Path, result: dict[str, Any], quick: bool = False) -> None:
     """Write both files, whole."""
-    data, page = paths(folder, result)
+    data, page = paths(folder, result, quick)
     text = in_markdown(result, data.name)
     write_json(data, result)
     write_whole(page, lambda to: to.write_text(text, encoding="utf-8"))

@@ -5,6 +5,7 @@ weights, unless it says otherwise.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from path_star_corpus import Stars
 from recipes.datasets.path_star import SENTENCES
@@ -62,7 +63,14 @@ def last(n: int) -> Options:
     return {"--teaforn-weights": ",".join(["1"] * (n - 1) + ["3"])}
 
 
-def _both(name: str, what: str, **task: str) -> dict[str, Cell]:
+# Of which 800 updates were seen, on a GPU: 84 % of the tokens in all three steps.
+WIDE = {
+    "given": {"WIDTH": "128", "FFN": "256", "HEADS": "8", "LR": "0.002"},
+    "sentences": 1024,
+}
+
+
+def _both(name: str, what: str, **task: Any) -> dict[str, Cell]:
     """Teacher forcing and look-ahead on another task.
 
     N = l - 2: the last node is the goal, and with the one before it the way back begins.
@@ -105,7 +113,7 @@ CELLS: dict[str, Cell] = {
     **_both("2x4", "G(2, 4)", stars="2x4"),
     **_both("2x7", "G(2, 7)", stars="2x7"),
     **_both("3x4", "G(3, 4)", stars="3x4"),
-    **_both("5x5", "G(5, 5)", stars="5x5"),
+    **_both("5x5", "G(5, 5)", stars="5x5", **WIDE),
     **_both("words", "words", form="words"),
     **_both("lm", "decoder alone", family="transformer_lm"),
 }

@@ -23,4 +23,7 @@ def require_device(device: str) -> None:
     import torch  # here: it takes seconds
 
     if not torch.cuda.is_available():
-        raise ValueError("--device: cuda needs a GPU that PyTorch sees, and it sees none.")
+        raise ValueError(
+            "--device: cuda needs a GPU and a PyTorch that can use it; received cuda with torch"
+            f" {torch.__version__}, which finds none. Choose cpu, or install a torch for CUDA."
+        )

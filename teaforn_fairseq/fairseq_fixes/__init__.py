@@ -42,7 +42,6 @@ FIXES = (
     whole_scores,
     full_help,
     slot_counts,
-    bf16_on_gpus,
 )
 
 

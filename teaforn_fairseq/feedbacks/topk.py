@@ -77,6 +77,6 @@ class TopK(Feedback):
 def _weighted_rows(table: Tensor, words: Tensor, weights: Tensor) -> Tensor:
     """(n, C) sums of k rows of the table (V, C); words and weights are (n, k)."""
     weights = weights.to(table.dtype)
-    if table.dtype == torch.bfloat16:  # has no gradient of the weights on CUDA (torch 2.11)
+    if table.is_cuda and table.dtype == torch.bfloat16:  # no gradient of weights (torch 2.11)
         return (weights.unsqueeze(1) @ F.embedding(words, table)).squeeze(1)
     return F.embedding_bag(words, table, per_sample_weights=weights, mode="sum")

@@ -15,7 +15,7 @@ n tokens, C features, V vocabulary.
 import torch
 from torch import Tensor
 
-from teaforn_fairseq.loss.wide_products import add_product, product
+from teaforn_fairseq.loss.wide_products import MOST_ROUNDED, add_product, is_rounded, product
 from teaforn_fairseq.packed.shared_table import Projection
 
 # The least float16 is 6e-8, and most words are less likely than that. d loss/dz is -1 to 1.
@@ -29,7 +29,8 @@ def rows_at_once(table: Tensor) -> int:
     Args:
         table: W (V, C).
     """
-    return max(256, 2 ** (26 if table.is_cuda else 23) // len(table))
+    rows = max(256, 2 ** (26 if table.is_cuda else 23) // len(table))
+    return min(rows, MOST_ROUNDED) if is_rounded(table) else rows
 
 
 class Chunks:

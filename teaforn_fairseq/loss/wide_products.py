@@ -6,6 +6,13 @@ from torch import Tensor
 # What PyTorch before 2.8 lacks: a product of half precision that comes in float32 on a GPU.
 HAS_WIDE = "dtype" in torch.ops.aten.mm.overloads() and torch.version.cuda is not None
 SHRINK = 2.0**-8
+# Terms of a sum that float16 holds then, though all that go to a frequent word have one sign.
+MOST_ROUNDED = 1024
+
+
+def is_rounded(x: Tensor) -> bool:
+    """Whether products of such tensors come in half precision."""
+    return x.is_cuda and x.element_size() < 4 and not HAS_WIDE
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -21,7 +28,7 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     wide = torch.promote_types(a.dtype, torch.float32)
     if a.dtype == wide or not a.is_cuda:
         return a.to(wide) @ b.to(wide)
-    return torch.mm(a, b, out_dtype=wide) if HAS_WIDE else rounded_product(a, b)
+    return rounded_product(a, b) if is_rounded(a) else torch.mm(a, b, out_dtype=wide)
 
 
 def rounded_product(a: Tensor, b: Tensor) -> Tensor:

@@ -11,10 +11,6 @@ from bench.shapes import Setup, Shape
 from bench.systems import parse_systems
 from commands import CHECKOUT, ROOT, run
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
-]
 SMALL = Shape(1, 1, 16, 32, 2, 50)
 SYSTEMS = "n1,n2-sample0.5,n2-every2,n3-recompute"
 

@@ -38,7 +38,7 @@ def joined(gradients):
     return torch.cat([g.flatten() for g in gradients.values()]).cpu().double()
 
 
-def assert_all_learn(model):
+def assert_all_finite(model):
     # fairseq's DynamicConv has this one, and reads it where it is asked for a bias alone.
     for name, p in model.named_parameters():
         assert name.endswith("conv.conv_bias") or p.grad.isfinite().all(), name
@@ -62,7 +62,7 @@ def test_random_settings_give_every_parameter_a_finite_gradient(step, case):
     model, criterion, sample, _ = step(*case)
     loss, _ = loss_and_gradients(model, lambda: criterion(model, sample)[0])
     assert loss.isfinite()
-    assert_all_learn(model)
+    assert_all_finite(model)
 
 
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
@@ -71,7 +71,7 @@ def test_half_precision_is_finite(step, case, dtype):
     model, criterion, sample, _ = step(*case, dtype=dtype)
     loss, _ = loss_and_gradients(model, lambda: criterion(model, sample)[0])
     assert loss.dtype == torch.float32 and loss.isfinite()
-    assert_all_learn(model)
+    assert_all_finite(model)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -81,7 +81,7 @@ def test_autocast_is_finite(step, case):  # as in --amp
         loss, _, _ = criterion(model, sample)
     loss.backward()
     assert loss.isfinite()
-    assert_all_learn(model)
+    assert_all_finite(model)
 
 
 def waits(compute):
