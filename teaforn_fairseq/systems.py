@@ -78,10 +78,14 @@ def _require_checkpoints(system: System) -> None:
         raise ValueError(f"{flag}: must have a checkpoint; received none.")
     for path in paths:
         found = kind(path) or "nothing there"
-        if found != "a file" or ":" in str(path):  # which fairseq reads as several
+        if found != "a file":
             raise ValueError(
-                f"{flag}: {path}: must be a checkpoint's file, without a colon in its name;"
-                f" received {found}."
+                f"{flag}: {path}: must be a checkpoint's file; received {found}. Correct the path."
+            )
+        if ":" in str(path):
+            raise ValueError(
+                f"{flag}: must be a path without a colon; received {path}, which fairseq reads as"
+                " several. Rename it."
             )
     if len({path.resolve() for path in paths}) < len(paths):
         raise ValueError(

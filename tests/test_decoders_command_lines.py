@@ -101,6 +101,7 @@ def test_a_twin_trains_and_decodes_what_stock_fairseq_decodes(family, tmp_path, 
     assert decode(name, data, edited(twin, to_stock), "--user-dir", PLUGIN) == lines
     export(twin, tmp_path / "stock.pt")
     assert decode(name, data, tmp_path / "stock.pt") == lines  # no plugin here
+    assert decode(name, data, tmp_path / "stock.pt", "--user-dir", PLUGIN) == lines
 
 
 def to_stock(state):

@@ -32,7 +32,7 @@ LABELS = {
     "no checkpoint": ("a", "--system a: must have a checkpoint; received none."),
     "nothing there": (
         "a mistyped.pt",
-        "--system a: mistyped.pt: must be a checkpoint's file, .* received nothing there.",
+        "--system a: mistyped.pt: must be a checkpoint's file; received nothing there. Correct",
     ),
     "one seed twice": (
         "a {0} {0}",
@@ -49,6 +49,14 @@ def test_labels_that_cannot_be_compared(data, learned, tmp_path, capsys, systems
         for word in ("--system", *system.split())
     ]
     assert re.match(f"error: {message}", refused(capsys, data, tmp_path / "out", *words))
+
+
+def test_a_path_with_a_colon_is_to_be_renamed(data, learned, tmp_path, capsys):
+    path = tmp_path / "a:b.pt"
+    path.symlink_to(learned[0])
+    told = refused(capsys, data, tmp_path / "out", "--system", "a", path)
+    rule = "--system a: must be a path without a colon; received"
+    assert told == f"error: {rule} {path}, which fairseq reads as several. Rename it."
 
 
 def cut(state):
@@ -108,7 +116,7 @@ OPTIONS = {
     "subset": (
         ["--gen-subset", "other"],
         ".*: its task must find dictionaries and the subset 'other' in the data folder .*; it ended"
-        " in FileNotFoundError: ",
+        " in FileNotFoundError: .* for this model, or another --gen-subset.$",
     ),
     "prompt": (
         ["--teaforn-prompt-end", "=>"],

@@ -2,6 +2,7 @@
 
 import re
 from argparse import Namespace
+from collections import OrderedDict
 
 import pytest
 from commands import PLUGIN, TEAFORN, TWIN, Training, run
@@ -46,6 +47,22 @@ def of_old_fairseq(state, text):
     state.update(args=Namespace(**args), cfg=None)
 
 
+def attributes(**options):
+    """What teaforn-export writes in place of a Namespace."""
+    stand_in = OrderedDict()
+    vars(stand_in).update(options)
+    return stand_in
+
+
+def of_an_export(state, text):
+    state["args"] = attributes(**vars(state["cfg"]["model"]), wer_args=text)
+
+
+def nested_in_an_export(state, text):
+    inner = attributes(conv_feature_layers=text)
+    state["args"] = attributes(**vars(state["cfg"]["model"]), w2v_args=inner)
+
+
 def interpolated(state, text):
     state["cfg"]["common"]["wandb_project"] = text
     state["cfg"]["model"] = {"_name": "wav2vec2", "conv_feature_layers": "${common.wandb_project}"}
@@ -73,6 +90,8 @@ HOSTILE = {
     "model.conv_feature_layers": interpolated,
     "model.w2v_args.model.conv_feature_layers": nested,
     "adaptive_softmax_cutoff": of_old_fairseq,
+    "wer_args": of_an_export,
+    "w2v_args.conv_feature_layers": nested_in_an_export,
 }
 
 

@@ -46,7 +46,7 @@ def open_checkpoint(path: Path, data: Path, subset: str) -> tuple[dict[str, Any]
         raise ValueError(
             f"{path}: its task must find dictionaries and the subset {subset!r} in the data folder"
             f" {data}; it ended in {type(error).__name__}: {error}. Use the folder that"
-            " fairseq-preprocess wrote for this model, or another --subset."
+            " fairseq-preprocess wrote for this model, or another --gen-subset."
         ) from error
     _require_dictionaries(path, data, task, state["model"])
     return state, task

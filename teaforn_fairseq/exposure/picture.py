@@ -9,8 +9,6 @@ from teaforn_fairseq.exposure.ngrams import ORDERS
 from teaforn_fairseq.exposure.road import GROUPS
 from teaforn_fairseq.exposure.words import BINS
 
-NUMBERS = [str(number) for number in range(1, BINS + 1)]
-
 
 def draw(cells: Sequence[Cell], num_steps: int, references: Figures) -> Any:
     """A matplotlib figure; lines are means over seeds, bands one standard deviation around them.
@@ -24,7 +22,7 @@ def draw(cells: Sequence[Cell], num_steps: int, references: Figures) -> Any:
 
     figure = Figure(figsize=(11, 8), layout="constrained")
     (steps, road), (bins, texts) = figure.subplots(2, 2)
-    numbers = NUMBERS[:num_steps] if num_steps <= BINS else [str(x + 1) for x in range(num_steps)]
+    numbers = [str(x + 1) for x in range(num_steps)]
     _lines(steps, cells, {"accuracy": "-", "ahead": "--"}, numbers)
     steps.set(title="unroll: right (-), all steps so far right (--)", xlabel="step", ylabel="%")
     _lines(road, cells, {"gold_prefix": "-", "own_prefix": "--", "on_road": ":"}, GROUPS)
@@ -34,7 +32,7 @@ def draw(cells: Sequence[Cell], num_steps: int, references: Figures) -> Any:
     for number, label in enumerate(by_label(cells)):
         pairs = [
             [summarize(cells, (name, at)).get(label) for name in ("bin_confidence", "bin_accuracy")]
-            for at in NUMBERS
+            for at in map(str, range(1, BINS + 1))
         ]
         points = [[x.mean for x in pair if x] for pair in pairs if all(pair)]
         if points:

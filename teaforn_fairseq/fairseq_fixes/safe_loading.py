@@ -14,6 +14,7 @@ import os
 import re
 import tarfile
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from pathlib import Path
@@ -49,6 +50,7 @@ def read_checkpoint(file: str | Path | BinaryIO, map_location: Any = "cpu") -> d
     by_path = isinstance(file, str | Path)
     mapped = by_path and zipfile.is_zipfile(file)
     state = safely(torch.load)(file, map_location=map_location, mmap=mapped)
+    _name_options(state)
     wrong = next(_foreign(state), None)
     if wrong:
         path = file if by_path else file.name
@@ -121,6 +123,14 @@ def refuse_archives(path: Any) -> None:
         return
     if kind:
         raise refusal(path, ValueError(f"it is {kind}, which could run or write anything."))
+
+
+def _name_options(state: Any) -> None:
+    """Make a Namespace of what teaforn-export writes in place of one, for BART."""
+    args = state.get("args") if isinstance(state, dict) else None
+    if isinstance(args, OrderedDict) and vars(args):
+        state["args"] = argparse.Namespace()
+        vars(state["args"]).update(vars(args))
 
 
 def _foreign(state: Any) -> Iterator[str]:

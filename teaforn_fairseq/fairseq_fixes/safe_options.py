@@ -86,7 +86,8 @@ def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, Namespace):
         value = vars(value)
     if isinstance(value, dict):
-        for key, item in value.items():
+        # An OrderedDict may have attributes beside its keys, and fairseq may read either.
+        for key, item in [*value.items(), *getattr(value, "__dict__", {}).items()]:
             yield from _texts(item, f"{name}.{key}" if name else str(key))
     elif isinstance(value, list | tuple):
         for item in value:
