@@ -1,7 +1,8 @@
-"""Where a file may be written, over a regular file or where nothing is; and writing it whole."""
+"""Where results may be written, over a regular file or where nothing is; and writing them whole."""
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 KINDS = {
@@ -41,6 +42,22 @@ def place_of_file(path: str | Path) -> Path:
             " another place."
         )
     return Path(os.path.realpath(path))
+
+
+def require_place(out: Path) -> None:
+    """Make the folder ``--out`` of results, and stop unless it can be written to.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"--out: must be a folder that can be written to; received {out} ({error.strerror})."
+        ) from None
 
 
 def put_whole(path: Path, content: bytes) -> None:

@@ -44,7 +44,9 @@ def test_labels_must_be_names_of_as_many_seeds(refused, last, learned):
     )
 
 
-def test_checkpoints_must_be_some_and_of_these_dictionaries(refused, data, last, edited, tmp_path):
+def test_checkpoints_must_be_some_and_of_these_dictionaries(
+    refused, data, last, edited, tmp_path, monkeypatch
+):
     nothing, foreign = tmp_path / "none.pt", tmp_path / "x.pt"
     foreign.write_text("no checkpoint")
     assert refused("--system", "A", nothing).endswith("received nothing there.")
@@ -69,6 +71,12 @@ def test_checkpoints_must_be_some_and_of_these_dictionaries(refused, data, last,
         f"{last}: must be trained with the dictionaries of {tmp_path}/other; received a checkpoint"
         f" trained with {data}/dict.de.txt, which has other symbols."
     )
+    # A relative folder is one of the training's project, not of this one.
+    monkeypatch.chdir(tmp_path)
+    relative = edited(last, lambda state: state["cfg"]["task"].update(data="other"))
+    (tmp_path / "file").touch()
+    message = refused("--system", "A", relative, folder=tmp_path / "file/out")
+    assert message.startswith("--out: ")  # which is looked at last
 
 
 def test_texts_data_and_place_must_fit(refused, data, numerals, tmp_path):
@@ -84,6 +92,18 @@ def test_texts_data_and_place_must_fit(refused, data, numerals, tmp_path):
     )
 
 
+def test_texts_must_be_there_and_in_utf_8(refused, last, tmp_path):
+    nothing, latin = tmp_path / "none", tmp_path / "latin"
+    latin.write_bytes(b"\xe4\n")
+    assert refused(reference=nothing) == (
+        f"--reference: must be a UTF-8 text file; received {nothing} (No such file or directory)."
+        " Name another one."
+    )
+    message = refused("--system", "A", last, "--source", latin)
+    rule = f"--source: must be a UTF-8 text file; received {latin} ('utf-8' codec can't decode"
+    assert message.startswith(rule)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -91,6 +111,7 @@ def test_texts_data_and_place_must_fit(refused, data, numerals, tmp_path):
         (["--beam", "3"], "--beam: must stay 1 behind --"),
         (["--nbest", "2"], "--nbest: must stay 1 behind --"),
         (["--quiet"], "--quiet: must stay False behind --"),
+        (["--num-shards", "2"], "--num-shards: must stay 1 behind --"),
     ],
     ids=str,
 )

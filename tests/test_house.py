@@ -21,7 +21,10 @@ CODE = [
 ]
 # From the bottom to the top. A part imports its own floor and those below.
 FLOORS = (
-    {"files", "systems", "fairseq_fixes", "packed", "feedbacks", "decoders", "loss", "unroll"},
+    {
+        *("extras", "files", "systems", "fairseq_fixes"),
+        *("packed", "feedbacks", "decoders", "loss", "unroll"),
+    },
     {"models"},
     {"criterions", "tasks", "export", "exposure", "beams"},
     {"__init__", "__main__"},

@@ -153,8 +153,12 @@ def test_runs_of_other_options_or_precision_are_not_mixed(tmp_path):
     out = study(tmp_path, *options, settings={}, fails=True)
     assert out.endswith(
         f"error: --results: {tmp_path / 'results'} holds runs of en-de b with other options than it"
-        " has now. Choose another folder, or take these lines out of scores.tsv.\n"
+        " has now. Choose another folder, or take these lines out of scores.tsv and of"
+        " significance.tsv.\n"
     )
+    table.add(score(arm="a"))
+    out = study(tmp_path, "--arms", "a", "--seeds", "2", settings={}, fails=True)
+    assert out.endswith("scores.tsv and all of en-de out of significance.tsv.\n")
     assert not (tmp_path / "work").exists()
     with pytest.raises(
         ValueError, match="holds en-de trained in fp32; received a training in fp16"

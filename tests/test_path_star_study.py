@@ -70,6 +70,17 @@ def test_a_training_that_was_ended_goes_on_and_one_that_has_ended_does_not(tmp_p
     assert [update for update, _ in table.curves("n1")[1]] == [3, 5]
 
 
+def test_a_test_that_fails_names_its_run_and_leaves_the_others(tmp_path):
+    small = ("--cells", "n1", "--updates", "3")
+    study(tmp_path, *small, "--seeds", "1")
+    (tmp_path / "results/runs.tsv").unlink()
+    run = tmp_path / "work/runs/n1-1"
+    (run / "checkpoint_last.pt").write_text("no checkpoint")
+    out = study(tmp_path, *small, "--seeds", "1", "2", fails=True)
+    assert f"failed; see {run}/generated.messages\n" in out and "Traceback" not in out
+    assert [run.seed for run in Table(tmp_path / "results").runs()] == [2]
+
+
 def test_runs_of_other_options_are_not_mixed(tmp_path):
     table = Table(tmp_path / "results")
     table.add(Run("n1", 1, None, 3, 0.0, [0.0], options="another"), [(3, 1, 0.0)])

@@ -49,7 +49,7 @@ def refuse_mixing(folder: Path, table: str, what: str) -> None:
 
     Args:
         folder: of the results.
-        table: its file.
+        table: its file, or several, as words.
         what: of which.
 
     Raises:

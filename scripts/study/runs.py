@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from training_log import curves, records
 from study.cells import STARS, Cell
 from study.data import data_of
 from study.models import model_options
-from study.processes import logged
+from study.processes import logged, printed
 
 CHECKED = 50  # updates between two validations
 SOLVED = 0.95  # of whole paths
@@ -151,7 +150,12 @@ def until_solved(words: list[str], log: Path, enough: float) -> None:
 
 
 def whole_paths(cell: Cell, data: Path, run: Path, device: str) -> float:
-    """Percent of the test's paths that greedy search finds whole."""
+    """Percent of the test's paths that greedy search finds whole.
+
+    Raises:
+        ChildProcessError: fairseq-generate failed.
+        Ended: all have been ended.
+    """
     stars, prompt = STARS[cell.stars], 0
     found = ["fairseq-generate", data, "--user-dir", PLUGIN, "--path", run / "checkpoint_last.pt"]
     found += [
@@ -168,10 +172,11 @@ def whole_paths(cell: Cell, data: Path, run: Path, device: str) -> float:
         found += ["--task", "language_modeling", "--sample-break-mode", "eos"]
         found += ["--prefix-size", prompt]
     found += ["--max-len-b", prompt + stars.length + 1]  # what is longer is no path
-    done = subprocess.run(
-        [str(word) for word in found], check=True, capture_output=True, text=True, encoding="utf-8"
-    )
-    lines = [line.split("\t") for line in done.stdout.split("\n") if line[:2] in ("T-", "H-")]
+    told = run / "generated"
+    printed([str(word) for word in found], told)
+    text = told.read_text(encoding="utf-8")
+    told.unlink()
+    lines = [line.split("\t") for line in text.split("\n") if line[:2] in ("T-", "H-")]
     target, hypothesis = (
         {kind[2:]: words[-1] for kind, *words in lines if kind.startswith(x)} for x in ("T-", "H-")
     )

@@ -11,9 +11,8 @@ from teaforn_fairseq.beams.generated import read_lines
 from teaforn_fairseq.beams.statistics import CONFIDENCE, compared, p_value, signatures
 from translation_study.arms import ARMS, BASELINE
 from translation_study.scores import kept, reference
-from translation_study.table import Score, Table
+from translation_study.table import SIGNIFICANCE, Score, Table
 
-FILE = "significance.tsv"
 NAMES = ["pair", "arm", "seed", "set", "beam", "p_bleu", "p_chrf"]
 Cells = dict[tuple[str, str, int], dict[str, dict[int, Score]]]  # by arm and seed
 P = dict[tuple[str, ...], tuple[float, float]]
@@ -43,7 +42,7 @@ def summarize(table: Table, work: Path) -> None:
 
 def test_all(table: Table, work: Path, cells: Cells) -> P:
     """p of each model against arm a's of the same seed; what is in the file is not repeated."""
-    path = table.folder / FILE
+    path = table.folder / SIGNIFICANCE
     rows = read(path)
     found = {
         tuple(row[name] for name in NAMES[:5]): (float(row["p_bleu"]), float(row["p_chrf"]))

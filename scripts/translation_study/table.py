@@ -7,11 +7,12 @@ from threading import Lock
 
 from study.rows import append, read, refuse_mixing
 
-from translation_study.arms import ARMS
+from translation_study.arms import ARMS, BASELINE
 from translation_study.trainings import Run
 
 SETS = {"test_2016_flickr": "test", "valid": "valid"}  # fairseq's name of each
 FILE = "scores.tsv"
+SIGNIFICANCE = "significance.tsv"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,10 @@ class Table:
         for run in {(run.pair, run.name): run for run in runs}.values():
             mine = [x for x in scores if (x.pair, x.arm) == (run.pair, run.name)]
             if any(x.options != run.digest for x in mine):
-                refuse_mixing(self.folder, FILE, f"{run.pair} {run.name}")
+                # p of the others is of their difference to the baseline.
+                tested = f"all of {run.pair} out of" if run.name == BASELINE else "of"
+                tables = f"{FILE} and {tested} {SIGNIFICANCE}"
+                refuse_mixing(self.folder, tables, f"{run.pair} {run.name}")
 
     def check_precision(self, pair: str, precision: str) -> None:
         """Refuse to compare trainings of different precision.

@@ -149,21 +149,35 @@ def score(plan: Plan, cell: Cell) -> dict[str, float]:
 
 def compare(plan: Plan, cell: Cell) -> None:
     """p of a cell's difference to the baseline's of the same seed and beam, unless it is kept."""
-    base_folder = plan.folder(plan.baseline, cell.seed, cell.beam)
-    base = Cell(plan.baseline, cell.seed, cell.beam, cell.checkpoint, base_folder)
-    about = record(cell)
-    if about is None or cell.label == plan.baseline or record(base) is None:
+    about, key = record(cell), against(plan, cell)
+    if about is None or key is None:
         return
-    found = about["p"].setdefault(plan.baseline, {})
+    found = about["p"].setdefault(key, {})
     missing = [name for name in plan.metrics if name in TESTED and name not in found]
     if not missing:
         return
     hypotheses, reference = texts_of(cell)
     for name in missing:
-        found[name] = p_value(name, texts_of(base)[0], hypotheses, reference)
+        found[name] = p_value(name, texts_of(baseline(plan, cell))[0], hypotheses, reference)
     keep(cell.folder, about)
     p = ", ".join(f"{name} p = {found[name]:.4f}" for name in missing)
     print(f"{cell} against {plan.baseline}: {p}", flush=True)
+
+
+def against(plan: Plan, cell: Cell) -> str | None:
+    """By what a cell's record keeps p: the baseline's label and its checkpoint's digest.
+
+    Returns:
+        None for the baseline itself, and where it has not been translated.
+    """
+    base = None if cell.label == plan.baseline else record(baseline(plan, cell))
+    return f"{plan.baseline} {base['made']['checkpoint']}" if base else None
+
+
+def baseline(plan: Plan, cell: Cell) -> Cell:
+    """The baseline's of the same seed and beam."""
+    place = (plan.baseline, cell.seed, cell.beam)
+    return Cell(*place, plan.systems[plan.baseline][cell.seed - 1], plan.folder(*place))
 
 
 def texts_of(cell: Cell) -> tuple[list[str], list[str]]:

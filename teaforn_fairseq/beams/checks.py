@@ -1,9 +1,6 @@
 """What must hold before anything is translated."""
 
-import contextlib
 import hashlib
-import importlib.util
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,9 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from teaforn_fairseq.beams.cells import refuse_others
 from teaforn_fairseq.beams.generated import read_lines
 from teaforn_fairseq.beams.plan import PLUGIN, Plan
+from teaforn_fairseq.extras import require_extra
 from teaforn_fairseq.fairseq_fixes.safe_loading import read_checkpoint
+from teaforn_fairseq.files import require_place
 
 PACKAGES = {"scipy": "scipy", "matplotlib": "matplotlib", "mt_thresholds": "mt-thresholds"}
 Sides = list[tuple[str, Dictionary]]  # source and target: file in DATA and what it makes
@@ -30,7 +29,7 @@ MUST_BE = {
     "score_reference": False,
     "results_path": None,
     "distributed_world_size": 1,
-    "shard_id": 0,
+    "num_shards": 1,
     "user_dir": str(PLUGIN),
 }
 
@@ -45,7 +44,8 @@ def check(plan: Plan) -> dict[Path, dict[str, Any]]:
         ValueError: something given cannot be used.
         OSError: a file cannot be read.
     """
-    require_packages(plan)
+    rouge = {"rouge_score": "rouge-score"} if "rouge" in plan.metrics else {}
+    require_extra("teaforn-beams", "beams", PACKAGES | rouge)
     require_options(plan)
     sides, count = data_of(plan)
     for flag, path in (("--reference", plan.reference), ("--source", plan.source)):
@@ -56,17 +56,6 @@ def check(plan: Plan) -> dict[Path, dict[str, Any]]:
     require_place(plan.out)
     refuse_others(plan, made)
     return made
-
-
-def require_packages(plan: Plan) -> None:
-    """Stop unless what the results need is installed."""
-    needed = PACKAGES | ({"rouge_score": "rouge-score"} if "rouge" in plan.metrics else {})
-    missing = [name for module, name in needed.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        raise ValueError(
-            f"teaforn-beams: needs {', '.join(missing)}, which is not installed. Install the extra"
-            ' beams, in a clone: pip install --constraint constraints.txt ".[beams]".'
-        )
 
 
 def require_options(plan: Plan) -> None:
@@ -112,10 +101,16 @@ def data_of(plan: Plan) -> tuple[Sides, int]:
 
 
 def require_lines(flag: str, path: Path | None, count: int, plan: Plan) -> None:
-    """Stop unless a text has as many lines as the subset has sentences."""
+    """Stop unless a text can be read and has as many lines as the subset has sentences."""
     if path is None:
         return
-    lines = len(read_lines(path))
+    try:
+        lines = len(read_lines(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(
+            f"{flag}: must be a UTF-8 text file; received {path} ({reason}). Name another one."
+        ) from None
     if lines != count:
         raise ValueError(
             f"{flag}: must have a line for each of the {count} sentences of {plan.subset} in"
@@ -144,11 +139,15 @@ def require_fit(path: Path, sides: Sides, data: Path) -> None:
 
 
 def trained_with(state: dict[str, Any], file: str) -> Path | None:
-    """A side's dictionary of a checkpoint's training; None: it is not here any more."""
+    """A side's dictionary of a checkpoint's training.
+
+    Returns:
+        None where it is not here any more, or was named from a folder that is not known.
+    """
     task = (state.get("cfg") or {}).get("task")
     folder = task.get("data") if isinstance(task, dict) else None
     path = Path(folder, file) if isinstance(folder, str) else None
-    return path if path and path.is_file() else None
+    return path if path and path.is_absolute() and path.is_file() else None
 
 
 def made_of(plan: Plan) -> dict[Path, dict[str, Any]]:
@@ -167,19 +166,3 @@ def digest(path: Path) -> str:
     """SHA-256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def require_place(out: Path) -> None:
-    """Make the folder of the results, and stop unless it can be written to.
-
-    Raises:
-        ValueError: it cannot.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(tempfile.TemporaryFile(dir=out)):
-            pass
-    except OSError as error:
-        raise ValueError(
-            f"--out: must be a folder that can be written to; received {out} ({error.strerror})."
-        ) from None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean, median
 from typing import Any
 
-from teaforn_fairseq.beams.cells import record
+from teaforn_fairseq.beams.cells import against, record
 from teaforn_fairseq.beams.metrics import COLUMNS, OF_BLEU, TITLES, Rouge
 from teaforn_fairseq.beams.plan import Plan
 from teaforn_fairseq.beams.statistics import CONFIDENCE, TESTED, compared, signatures
@@ -71,7 +71,7 @@ def score_rows(plan: Plan) -> list[Row]:
             continue
         row = {"label": cell.label, "seed": cell.seed, "beam": cell.beam}
         row |= {column: about["scores"][column] for column in columns}
-        p = about["p"].get(plan.baseline, {}) if cell.label != plan.baseline else {}
+        p = about["p"].get(against(plan, cell), {})
         row |= {f"{name}_p": p.get(name) for name in plan.metrics if name in TESTED}
         rows.append(row | {SPEED: about[SPEED], "checkpoint": about["checkpoint"]})
     return rows

@@ -1,7 +1,6 @@
 """The command line ``teaforn-exposure``: what it takes, what it checks first, what it writes."""
 
 import argparse
-import importlib.util
 import logging
 import sys
 import time
@@ -15,11 +14,12 @@ from teaforn_fairseq.exposure.comparing import Cell
 from teaforn_fairseq.exposure.loading import load, open_checkpoint, require_feedback
 from teaforn_fairseq.exposure.measuring import Figures, Measurement, Request, prompt_of
 from teaforn_fairseq.exposure.results import about, places_in, write
+from teaforn_fairseq.extras import require_extra
 from teaforn_fairseq.feedbacks import FEEDBACKS, build_feedback
 from teaforn_fairseq.systems import System, add_systems, read_systems
 from teaforn_fairseq.unroll.steps import UnrollSettings
 
-LIBRARIES = ("matplotlib", "scipy")
+PACKAGES = {"matplotlib": "matplotlib", "scipy": "scipy"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         systems = read_systems(args.systems)
         request = request_of(args)
         places = places_in(args.out)
-        require_libraries()
+        require_extra("teaforn-exposure", "exposure", PACKAGES)
         check(systems, args.data, request)
         cells, references = measure(systems, args.data, request)
         if all(cell.error for cell in cells):
@@ -108,20 +108,6 @@ def request_of(args: argparse.Namespace) -> Request:
         post_process=args.remove_bpe,
         prompt_end=args.teaforn_prompt_end,
     )
-
-
-def require_libraries() -> None:
-    """Stop unless what the results need is installed.
-
-    Raises:
-        ValueError: it is not.
-    """
-    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ValueError(
-            f"teaforn-exposure: needs {', '.join(missing)}, which is not installed. Install the"
-            ' extra exposure, in a clone: pip install --constraint constraints.txt ".[exposure]".'
-        )
 
 
 def check(systems: Sequence[System], data: Path, request: Request) -> None:

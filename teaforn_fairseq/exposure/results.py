@@ -3,7 +3,6 @@
 import argparse
 import io
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from teaforn_fairseq.exposure import tables
 from teaforn_fairseq.exposure.comparing import Cell, as_json
 from teaforn_fairseq.exposure.measuring import Figures, Request
 from teaforn_fairseq.exposure.picture import draw
-from teaforn_fairseq.files import place_of_file, put_whole
+from teaforn_fairseq.files import place_of_file, put_whole, require_place
 
 NAME = "exposure"
 ENDINGS = ("tsv", "json", "md", "png")
@@ -31,14 +30,7 @@ def places_in(out: Path) -> dict[str, Path]:
     Raises:
         ValueError: it cannot be written to, or something that is no file is in the way.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise ValueError(
-            f"--out: must be a folder that can be written to; received {out} ({error.strerror})."
-        ) from None
+    require_place(out)
     return {ending: place_of_file(out / f"{NAME}.{ending}") for ending in ENDINGS}
 
 
