@@ -4,6 +4,7 @@ C features, V vocabulary, n target tokens.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 
 import torch
@@ -29,6 +30,7 @@ class Words:
         # Of each bin of confidence: tokens, right ones, summed confidence.
         self.bins = torch.zeros(BINS, 3, dtype=torch.double, device=device)
         self.sums: dict[str, Tensor] = {}
+        self.counts: Counter[str] = Counter()
 
     def add(self, features: Tensor, labels: Tensor, vocabulary: Vocabulary) -> Tensor:
         """Count tokens.
@@ -70,15 +72,17 @@ class Words:
 
     def _compare(self, h: Tensor, predicted: Tensor, gold: Tensor) -> None:
         """h_t with E of two words, which stand for it in the next slot: (n, C) each."""
+        length = predicted.norm(dim=-1)  # <pad> has none, if its row is zero
         self._sum(
             cosine_predicted=F.cosine_similarity(h, predicted, dim=-1),
             cosine_gold=F.cosine_similarity(h, gold, dim=-1),
-            norm_ratio=h.norm(dim=-1) / predicted.norm(dim=-1),
+            norm_ratio=(h.norm(dim=-1) / length)[length > 0],
         )
 
     def _sum(self, **values: Tensor) -> None:
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0) + value.double().sum()
+            self.counts[name] += len(value)
 
     def figures(self) -> Iterable[tuple[tuple[str, str], float]]:
         """Means over the tokens, and what the bins and ranks say; none of no token."""
@@ -86,7 +90,8 @@ class Words:
         if tokens == 0:
             return
         for name, value in self.sums.items():
-            yield (name, ""), float(value) / tokens
+            if self.counts[name]:
+                yield (name, ""), float(value) / self.counts[name]
         yield ("median_rank", ""), _median(self.ranks.cpu())
         count, right, confidence = self.bins.cpu().unbind(-1)
         gap = (right - confidence).abs().sum() / tokens
