@@ -236,6 +236,20 @@ def test_a_parameter_without_a_place_is_named(last, edited, tmp_path):
     assert os.listdir(tmp_path) == [normed.name]
 
 
+def test_a_parameter_that_is_missing_is_named(last, edited, tmp_path, monkeypatch):
+    def change(state):
+        state["cfg"]["model"].no_cross_attention = True
+        for name in [name for name in state["model"] if ".encoder_attn" in name]:
+            del state["model"][name]
+
+    bare = edited(last, change)
+    monkeypatch.delitem(NOWHERE, "no_cross_attention")  # as if nobody had known of it
+    missing = r"; received no parameter model\.decoder\.layers\.0\.encoder_attn.*, which FSMT needs"
+    with pytest.raises(SystemExit, match=missing):
+        main([str(bare), str(tmp_path / "model"), "--format", "huggingface"])
+    assert os.listdir(tmp_path) == [bare.name]
+
+
 def test_only_a_model_is_replaced_and_only_with_force(last, tmp_path, capsys):
     out = tmp_path / "model"
     out.mkdir()

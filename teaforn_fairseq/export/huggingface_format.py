@@ -73,8 +73,8 @@ def convert(checkpoint: TwinCheckpoint, parameters: dict[str, Tensor], folder: P
         folder: is made.
 
     Raises:
-        ValueError: the model of transformers has no place for a parameter, or computes something
-            else.
+        ValueError: the model of transformers has no place for a parameter, or needs one more, or
+            computes something else.
         OSError: the folder could not be written.
     """
     from safetensors import SafetensorError
@@ -99,7 +99,13 @@ def _model(checkpoint: TwinCheckpoint, parameters: dict[str, Tensor]) -> Any:
     config = config_class(**_options(family, cfg, checkpoint))
     model = getattr(transformers, f"{family.name}ForConditionalGeneration")(config)
     missing, unexpected = model.load_state_dict(_renamed(family, parameters), strict=False)
-    assert all(name.endswith(MADE) for name in missing), missing
+    absent = [name for name in missing if not name.endswith(MADE)]
+    if absent:
+        raise ValueError(
+            f"{checkpoint.path}: must be a model that transformers has too, for --format"
+            f" huggingface; received no parameter {absent[0]}, which {family.name} needs. Leave"
+            " --format out."
+        )
     if unexpected:
         raise ValueError(
             f"{checkpoint.path}: must be a model that transformers has too, for --format"
