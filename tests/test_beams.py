@@ -159,6 +159,11 @@ def test_an_interrupted_run_goes_on_and_other_metrics_translate_nothing_again(
     row = next(x for x in after if (x["label"], x["seed"], x["beam"]) == ("A", "1", "2"))
     assert {x: float(row[x]) for x in rouge} == pytest.approx(rouge, abs=5e-5)
 
+    # Nothing is mixed.
+    others = [*words, "--out", folder, "--lenpen", "0.5"]
+    with pytest.raises(ValueError, match="beam1 was made with another command line than it has"):
+        check(plan_of(parse_args(map(str, others)), ["--max-tokens", "800"]))
+
     # Another baseline in the old one's place is not given the old one's p.
     shutil.rmtree(folder / "systems/A/seed1")
     other = [systems[6] if x == systems[2] else x for x in words]  # the same as B b's
@@ -168,11 +173,6 @@ def test_an_interrupted_run_goes_on_and_other_metrics_translate_nothing_again(
         for table in (rows(folder / "scores.tsv"), after)
     )
     assert p == ["1.0", "1.0"] and p != old
-
-    # Nothing is mixed.
-    others = [*words, "--out", folder, "--lenpen", "0.5"]
-    with pytest.raises(ValueError, match="beam1 was made with another command line than it has"):
-        check(plan_of(parse_args(map(str, others)), ["--max-tokens", "800"]))
 
 
 def test_a_cell_that_fails_names_its_checkpoint_and_leaves_the_others(
