@@ -49,7 +49,7 @@ def test_checkpoints_must_be_some_and_of_these_dictionaries(
 ):
     nothing, foreign = tmp_path / "none.pt", tmp_path / "x.pt"
     foreign.write_text("no checkpoint")
-    assert refused("--system", "A", nothing).endswith("received nothing there.")
+    assert refused("--system", "A", nothing).endswith("received nothing there. Correct the path.")
     assert f"{foreign}: must be a checkpoint written by fairseq-train" in refused(
         "--system", "A", foreign
     )

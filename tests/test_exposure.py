@@ -11,10 +11,7 @@ import torch
 from commands import CHECKOUT, NO_DROPOUT, STOCK, run
 from fairseq import checkpoint_utils
 
-from teaforn_fairseq.decoders.vocabulary import Vocabulary
 from teaforn_fairseq.exposure.command import main
-from teaforn_fairseq.exposure.ngrams import NGrams
-from teaforn_fairseq.exposure.words import Words
 
 GROUPS = {"6-10": range(6, 11), "11-20": range(11, 21), "21-50": range(21, 51)}
 SHORT = ["--disable-validation", "--max-update"]
@@ -285,33 +282,3 @@ def test_a_cell_that_fails_names_its_checkpoint_and_leaves_the_others(
     assert new["difference"] == pytest.approx(b["nll", "1"] - a["nll", "1"])
     assert new["low"] is None
     assert str(broken) in (tmp_path / "exposure.md").read_text()
-
-
-def test_a_predicted_token_of_no_length_has_no_share_in_the_ratio_of_lengths(learned):
-    (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([str(learned[0])])
-    decoder, pad, word = model.decoder, task.target_dictionary.pad(), 9
-    torch.nn.init.zeros_(decoder.embed_tokens.weight[pad].detach())
-    h = torch.eye(decoder.embed_tokens.embedding_dim)[:2]
-    projection = torch.zeros_like(decoder.output_projection.weight)
-    projection[[pad, word]] = 9 * h
-    vocabulary = Vocabulary(decoder, (projection, None))
-    words = Words(len(projection), h.device)
-    assert words.add(h, torch.tensor([word, word]), vocabulary).tolist() == [pad, word]
-    figures = dict(words.figures())
-    length = float(vocabulary.embed(torch.tensor(word)).norm())
-    assert figures["norm_ratio", ""] == pytest.approx(1 / length)
-    only = Words(len(projection), h.device)
-    only.add(h[:1], torch.tensor([word]), vocabulary)
-    assert ("norm_ratio", "") not in dict(only.figures())
-
-
-def test_ngrams_of_texts_that_a_reader_can_count():
-    ngrams = NGrams()
-    for text in ("a b a b", "a b c", ""):
-        ngrams.add(text.split())
-    found = dict(ngrams.figures())
-    assert found["repeated", "1"] == pytest.approx(100 * 2 / 7)
-    assert found["repeated", "2"] == pytest.approx(100 * 1 / 5)
-    assert found["distinct", "2"] == pytest.approx(100 * 3 / 5)  # ab ba bc
-    assert found["repeated", "3"] == 0 and ("distinct", "4") in found
-    assert found["words", ""] == pytest.approx(7 / 3)
