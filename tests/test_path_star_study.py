@@ -2,6 +2,7 @@
 forcing does not."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from study.runs import Run
 from study.table import Table
 
 FILES = ("runs.tsv", "curves.tsv", "summary.tsv", "summary.json")
+SMALL = ("--cells", "n1", "lm-n3", "--updates", "3")
 
 
 def study(folder, *options, **kwargs):
@@ -22,7 +24,29 @@ def study(folder, *options, **kwargs):
     return run("python", script, *where, *options, **kwargs)
 
 
-def test_look_ahead_finds_the_way_and_teacher_forcing_guesses(tmp_path):
+@pytest.fixture(scope="session")
+def small_study(made_once):
+    """A study of three updates of two cells with seed 1."""
+    return made_once("path-star-study", lambda folder: study(folder, *SMALL, "--seeds", "1"))[0]
+
+
+@pytest.fixture
+def begun(small_study, tmp_path):
+    """A copy of it, to go on with; the graphs are shared."""
+    linked(small_study, tmp_path)
+    shutil.copytree(small_study / "work/runs", tmp_path / "work/runs")
+    shutil.copytree(small_study / "results", tmp_path / "results")
+    return tmp_path
+
+
+def linked(small_study, folder):
+    """Have a study take the graphs of another."""
+    (folder / "work").mkdir()
+    (folder / "work/data").symlink_to(small_study / "work/data")
+
+
+def test_look_ahead_finds_the_way_and_teacher_forcing_guesses(small_study, tmp_path):
+    linked(small_study, tmp_path)
     study(tmp_path, "--cells", "n3-last", "--seeds", "1")
     study(tmp_path, "--cells", "n1", "--seeds", "1", "--updates", "600")
     guesses, finds = Table(tmp_path / "results").runs()
@@ -34,51 +58,47 @@ def test_look_ahead_finds_the_way_and_teacher_forcing_guesses(tmp_path):
     assert (tmp_path / "results/staircase.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_study_goes_on_where_it_was_and_repeats_nothing(tmp_path):
-    small = ("--cells", "n1", "lm-n3", "--updates", "3")
-    study(tmp_path, *small, "--seeds", "1")
-    log = tmp_path / "work/runs/lm-n3-1/log"
+def test_a_study_goes_on_where_it_was_and_repeats_nothing(begun):
+    log = begun / "work/runs/lm-n3-1/log"
     before = log.read_bytes()
-    study(tmp_path, *small, "--seeds", "1", "2", "--jobs", "2")
+    study(begun, *SMALL, "--seeds", "1", "2", "--jobs", "2")
     assert log.read_bytes() == before
-    table = Table(tmp_path / "results")
+    table = Table(begun / "results")
     found = [(x.cell, x.seed, x.solved, x.updates) for x in table.runs()]
     assert found == [(cell, seed, None, 3) for cell in ("n1", "lm-n3") for seed in (1, 2)]
     assert [len(x.accuracy) for x in table.runs()] == [1, 1, 3, 3]
-    summary = json.loads((tmp_path / "results/summary.json").read_text())
+    summary = json.loads((begun / "results/summary.json").read_text())
     assert [(x["cell"], x["seeds"], x["solved"]) for x in summary] == [
         ("n1", 2, 0),
         ("lm-n3", 2, 0),
     ]
-    heads = {name: lines(tmp_path / "results" / name)[0].split("\t")[0] for name in FILES[:3]}
+    heads = {name: lines(begun / "results" / name)[0].split("\t")[0] for name in FILES[:3]}
     assert set(heads.values()) == {"cell"}
     assert sorted(table.curves("lm-n3")) == [1, 2, 3]
 
 
-def test_a_training_that_was_ended_goes_on_and_one_that_has_ended_does_not(tmp_path):
-    study(tmp_path, "--cells", "n1", "--seeds", "1", "--updates", "3")
-    (tmp_path / "results/runs.tsv").unlink()  # as if it had been killed just before it
-    log = tmp_path / "work/runs/n1-1/log"
+def test_a_training_that_was_ended_goes_on_and_one_that_has_ended_does_not(begun):
+    (begun / "results/runs.tsv").unlink()  # as if it had been killed just before it
+    log = begun / "work/runs/n1-1/log"
     before = log.read_text(encoding="utf-8")
-    study(tmp_path, "--cells", "n1", "--seeds", "1", "--updates", "3")
+    study(begun, "--cells", "n1", "--seeds", "1", "--updates", "3")
     assert log.read_text(encoding="utf-8") == before
-    study(tmp_path, "--cells", "n1", "--seeds", "1", "--updates", "5")
+    study(begun, "--cells", "n1", "--seeds", "1", "--updates", "5")
     added = log.read_text(encoding="utf-8").removeprefix(before)
     assert "Loaded checkpoint" in added and '"valid_num_updates": "5"' in added
-    table = Table(tmp_path / "results")
+    table = Table(begun / "results")
     assert [run.updates for run in table.runs()] == [5]
     assert [update for update, _ in table.curves("n1")[1]] == [3, 5]
 
 
-def test_a_test_that_fails_names_its_run_and_leaves_the_others(tmp_path):
-    small = ("--cells", "n1", "--updates", "3")
-    study(tmp_path, *small, "--seeds", "1")
-    (tmp_path / "results/runs.tsv").unlink()
-    run = tmp_path / "work/runs/n1-1"
+def test_a_test_that_fails_names_its_run_and_leaves_the_others(begun):
+    (begun / "results/runs.tsv").unlink()
+    run = begun / "work/runs/n1-1"
     (run / "checkpoint_last.pt").write_text("no checkpoint")
-    out = study(tmp_path, *small, "--seeds", "1", "2", fails=True)
+    small = ("--cells", "n1", "--updates", "3", "--seeds", "1", "2")
+    out = study(begun, *small, fails=True)
     assert f"failed; see {run}/generated.messages\n" in out and "Traceback" not in out
-    assert [run.seed for run in Table(tmp_path / "results").runs()] == [2]
+    assert [run.seed for run in Table(begun / "results").runs()] == [2]
 
 
 def test_runs_of_other_options_are_not_mixed(tmp_path):

@@ -106,14 +106,18 @@ def test_both_trainings_of_the_quickstart_end_with_it(number, tmp_path):
     trainings = [tmp_path / f"out/path_star/n{n}-seed1" for n in (1, 3)]
     if together.cores() == 1:
         trainings.pop()
-    until = time.monotonic() + 120
-    while not all(training_log.records(x / "train.log") for x in trainings):
-        assert time.monotonic() < until and process.poll() is None, log.read_text()
-        time.sleep(0.2)
-    assert all(running(f"--save-dir {x}") for x in trainings)
-    process.send_signal(signal.Signals[number])
-    assert process.wait(20) == -signal.Signals[number]
-    assert all(gone(f"--save-dir {x}") for x in trainings)
+    try:
+        until = time.monotonic() + 120
+        while not all(training_log.records(x / "train.log") for x in trainings):
+            assert time.monotonic() < until and process.poll() is None, log.read_text()
+            time.sleep(0.2)
+        assert all(running(f"--save-dir {x}") for x in trainings)
+        process.send_signal(signal.Signals[number])
+        assert process.wait(20) == -signal.Signals[number]
+        assert all(gone(f"--save-dir {x}") for x in trainings)
+    finally:
+        process.kill()  # of what has not ended
+        process.wait()
 
 
 def snapshot(folder):
