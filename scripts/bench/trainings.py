@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from bench import cuda
 from bench.corpus import Corpus, Lengths
 from bench.models import ARCH, LABEL_SMOOTHING, TWIN
 from bench.shapes import Shape
-from bench.systems import System
+from bench.systems import STOCK, System
 
 PLUGIN = Path(teaforn_fairseq.__file__).parent
 OPTIMIZER = [
@@ -156,12 +157,19 @@ def train(setup: Setup, corpus: Corpus, system: System | None) -> Told:
     Raises:
         ValueError: it failed.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        # fairseq-train makes its folder even if it saves nothing, and reads what stands there.
+        words = [*command(setup, corpus, system), "--save-dir", folder]
+        return _told(words, setup, system.name if system else STOCK)
+
+
+def _told(words: list[str], setup: Setup, name: str) -> Told:
     environment = {**os.environ, "OMP_NUM_THREADS": str(setup.threads)}
     seen: dict[int, float] = {}
     free_gb: list[float] = []
     end: deque[str] = deque(maxlen=20)
     with subprocess.Popen(
-        command(setup, corpus, system),
+        words,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -172,7 +180,8 @@ def train(setup: Setup, corpus: Corpus, system: System | None) -> Told:
         try:
             for line in process.stdout:
                 now = perf_counter()
-                end.append(line)
+                if "| INFO |" not in line:
+                    end.append(line)
                 if "| train_inner | " in line:
                     record = json.loads(line[line.index("{") :])
                     seen[int(record["num_updates"])] = now
@@ -184,7 +193,6 @@ def train(setup: Setup, corpus: Corpus, system: System | None) -> Told:
             raise
     last = setup.warm_up + setup.updates
     if process.returncode or not {setup.warm_up, last} <= seen.keys():
-        name = system.name if system else "stock"
         raise ValueError(
             f"fairseq-train of {name} ended with {process.returncode}:\n{''.join(end)}"
         )

@@ -145,7 +145,22 @@ def _residual(
 def _drop(dropout: FairseqDropout, x: Tensor) -> Tensor:
     """Dropout that keeps a mask of one byte an entry; F.dropout's is x's size on a CPU."""
     rate = _rate(dropout)
-    return torch.native_dropout(x, rate, True)[0] if rate > 0 else x
+    if rate == 0:
+        return x
+    if not x.is_cpu or rate == 1 or not _draws_one_by_one():
+        return torch.native_dropout(x, rate, True)[0]
+    # The mask that native_dropout would draw, entry by entry, in half of its time.
+    kept = torch.rand(x.shape, dtype=torch.float64) < 1 - rate
+    return (x * kept).mul_(1 / (1 - rate))
+
+
+@cache
+def _draws_one_by_one() -> bool:
+    """Whether PyTorch makes masks of its uniform numbers; on Intel's CPUs it has faster ones."""
+    first, second = (torch.Generator().manual_seed(1) for _ in range(2))
+    mask = torch.empty(1000, dtype=torch.bool).bernoulli_(0.7, generator=first)
+    uniform = torch.rand(1000, dtype=torch.float64, generator=second)
+    return torch.equal(mask, uniform < 0.7)
 
 
 def _rate(dropout: FairseqDropout) -> float:
