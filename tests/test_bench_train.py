@@ -170,5 +170,5 @@ def test_help_tells_every_default(capsys):
     with pytest.raises(SystemExit):
         bench_train.make_parser().parse_args(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    for told in ("(default: numerals 2000, multi30k 4096, base 1000)", "(default: 40)"):
+    for told in ("(default: numerals 2000, multi30k 4096, base 800)", "(default: 40)"):
         assert told in text
