@@ -10,7 +10,7 @@ are nN (--teaforn-n N) with any of -recompute, -sampleR (--teaforn-sample-positi
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from bench import cuda, machine, output, peak, plot, shapes, steps
 from bench.shapes import Setup
-from bench.systems import parse_systems
+from bench.systems import argument, parse_systems
 
 SYSTEMS = "n1,n2,n3,n3-recompute,n2-sample0.25,n2-every4"
 FURTHER = range(2, 9)
@@ -36,7 +36,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         setup = shapes.setup_of(args, torch.get_num_threads())
-        cuda.require(setup)
+        cuda.require(setup.device, setup.dtype)
         check_outputs(args)
         results = plot.read_results(args.results or [])
     except ValueError as error:
@@ -103,18 +103,6 @@ def make_parser() -> argparse.ArgumentParser:
         help="draw what --json wrote before, and measure nothing",
     )
     return parser
-
-
-def argument(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """``read`` as argparse wants it: its ValueErrors are the user's to see."""
-
-    def checked(text: str) -> Any:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error).removeprefix("--systems: ")) from None
-
-    return checked
 
 
 def check_outputs(args: argparse.Namespace) -> None:

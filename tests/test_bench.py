@@ -7,6 +7,7 @@ import sys
 
 import bench_generate
 import bench_step
+import bench_train
 import pytest
 from bench import peak, plot, steps
 from bench.counts import Tokens, step_cost
@@ -214,7 +215,8 @@ COMMANDS = re.findall(
 
 
 def test_the_commands_of_readme_and_docs_are_understood():
-    parsers = {script.__name__: script.make_parser() for script in (bench_step, bench_generate)}
+    scripts = bench_step, bench_train, bench_generate
+    parsers = {script.__name__: script.make_parser() for script in scripts}
     assert len(COMMANDS) >= 10
     for script, words in COMMANDS:
         parsers[script].parse_args(words.split())

@@ -185,6 +185,20 @@ def test_dropout_keeps_the_mean(build):
     assert kept.mean().item() == pytest.approx(1, abs=0.01)  # five standard deviations
 
 
+@pytest.mark.parametrize("one_by_one", [True, False])
+def test_dropout_is_native_dropout_to_the_last_bit(build, monkeypatch, one_by_one):
+    if not one_by_one:  # as on Intel's CPUs
+        monkeypatch.setattr(layers, "_draws_one_by_one", lambda: False)
+    dropout = build(dropout=0.3).decoder.layers[0].dropout_module
+    x, grad = torch.randn(50, 30, requires_grad=True), torch.randn(50, 30)
+    results = []
+    for drop in (layers._drop, lambda _, x: torch.native_dropout(x, 0.3, True)[0]):
+        torch.manual_seed(2)
+        y = drop(dropout, x.clone())
+        results.append((y, *torch.autograd.grad(y, x, grad), torch.rand(3)))
+    assert all(map(torch.equal, *results))
+
+
 @pytest.fixture
 def saved():
     """saved(model, compute): sizes of what compute() keeps for the backward pass, in elements."""

@@ -1,1 +1,1 @@
-"""What the benchmarks scripts/bench_step.py and scripts/bench_generate.py share."""
+"""What the benchmarks scripts/bench_step.py, bench_train.py and bench_generate.py share."""

@@ -7,20 +7,18 @@ from typing import Any
 
 import torch
 
-from bench.shapes import Setup
-
 CUDA = "cuda"
 STEPS = 3
 WARM_UPS = 3  # rounds: kernels are loaded and chosen, and memory is asked for, in the first
 
 
-def require(setup: Setup) -> None:
-    """Stop unless the setup's device is there and computes in the setup's numbers.
+def require(device: str, dtype: str) -> None:
+    """Stop unless the device is there and computes in numbers of this type.
 
     Raises:
         ValueError: it is not, or does not.
     """
-    if setup.device != CUDA:
+    if device != CUDA:
         return
     if not torch.cuda.is_available():
         raise ValueError(
@@ -28,7 +26,7 @@ def require(setup: Setup) -> None:
             f" {torch.__version__}, which finds none. Choose cpu, or install a torch for CUDA."
         )
     capability = torch.cuda.get_device_capability()
-    if setup.dtype == "bfloat16" and capability < (8, 0):  # PyTorch only imitates it there
+    if dtype == "bfloat16" and capability < (8, 0):  # PyTorch only imitates it there
         raise ValueError(
             "--dtype: bfloat16 needs a GPU of compute capability 8.0 or more; received"
             f" {torch.cuda.get_device_name()} with {capability[0]}.{capability[1]}. Choose float16."

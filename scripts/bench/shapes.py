@@ -1,6 +1,7 @@
 """Sizes of the models and batches that are measured, on the command line."""
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -61,18 +62,7 @@ class Setup:
 
 def add_options(parser: argparse.ArgumentParser, *, tokens: int, dropout: bool = True) -> None:
     """Declare the options that ``setup_of`` reads."""
-    model = parser.add_argument_group("model")
-    model.add_argument(
-        "--size",
-        choices=SIZES,
-        default="base",
-        help="sizes that the options below change one by one (default: %(default)s)",
-    )
-    for field in fields(Shape):
-        values = ", ".join(f"{name} {getattr(x, field.name)}" for name, x in SIZES.items())
-        model.add_argument(
-            _flag(field.name), type=positive, metavar="NUMBER", help=f"(default: {values})"
-        )
+    model = add_shape(parser, SIZES)
     if dropout:
         model.add_argument("--dropout", type=float, default=0.1, help="(default: %(default)s)")
     batch = parser.add_argument_group("batch")
@@ -92,6 +82,30 @@ def add_options(parser: argparse.ArgumentParser, *, tokens: int, dropout: bool =
     batch.add_argument(
         "--seed", type=int, default=1, help="of batch and parameters (default: %(default)s)"
     )
+    add_threads(parser)
+
+
+def add_shape(
+    parser: argparse.ArgumentParser, sizes: Mapping[str, Shape]
+) -> argparse._ArgumentGroup:
+    """Declare ``--size`` and what ``shape_of`` reads; the group, for further options of a model."""
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--size",
+        choices=sizes,
+        default="base",
+        help="sizes that the options below change one by one (default: %(default)s)",
+    )
+    for field in fields(Shape):
+        values = ", ".join(f"{name} {getattr(x, field.name)}" for name, x in sizes.items())
+        model.add_argument(
+            _flag(field.name), type=positive, metavar="NUMBER", help=f"(default: {values})"
+        )
+    return model
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--threads``."""
     machine = parser.add_argument_group("machine")
     machine.add_argument("--threads", type=positive, help="(default: as many as PyTorch takes)")
 
@@ -127,8 +141,22 @@ def setup_of(args: argparse.Namespace, default_threads: int) -> Setup:
     Raises:
         ValueError: sizes that do not fit each other.
     """
+    shape = shape_of(args, SIZES[args.size])
+    dropout = getattr(args, "dropout", 0.0)
+    check_dropout(dropout)
+    threads = args.threads or default_threads
+    place = {x: getattr(args, x) for x in ("device", "dtype") if hasattr(args, x)}
+    return Setup(shape, args.tokens, args.longest, dropout, args.seed, threads, **place)
+
+
+def shape_of(args: argparse.Namespace, default: Shape) -> Shape:
+    """The default with what the options change of it.
+
+    Raises:
+        ValueError: sizes that do not fit each other.
+    """
     given = {x.name: getattr(args, x.name) for x in fields(Shape)}
-    shape = replace(SIZES[args.size], **{k: v for k, v in given.items() if v is not None})
+    shape = replace(default, **{k: v for k, v in given.items() if v is not None})
     if shape.width % shape.heads:
         raise ValueError(
             f"--width: must be a multiple of --heads; received {shape.width} with"
@@ -139,12 +167,17 @@ def setup_of(args: argparse.Namespace, default_threads: int) -> Setup:
             "--vocabulary: must be at least 5, of which 4 are fairseq's own; received"
             f" {shape.vocabulary}."
         )
-    dropout = getattr(args, "dropout", 0.0)
+    return shape
+
+
+def check_dropout(dropout: float) -> None:
+    """Stop at a dropout that is none.
+
+    Raises:
+        ValueError: so it is.
+    """
     if not 0 <= dropout < 1:
         raise ValueError(f"--dropout: must be at least 0 and below 1; received {dropout}.")
-    threads = args.threads or default_threads
-    place = {x: getattr(args, x) for x in ("device", "dtype") if hasattr(args, x)}
-    return Setup(shape, args.tokens, args.longest, dropout, args.seed, threads, **place)
 
 
 def positive(text: str) -> int:

@@ -1,5 +1,6 @@
 """Systems that are measured, and their names: n2, n3-recompute, n2-sample0.25-every4, ..."""
 
+import argparse
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,6 +79,18 @@ def parse_system(name: str) -> System:
     except ValueError as error:
         raise ValueError(f"--systems: {name}: {error}") from None
     return system
+
+
+def argument(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """``read`` as argparse wants it: its ValueErrors are the user's to see."""
+
+    def checked(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error).removeprefix("--systems: ")) from None
+
+    return checked
 
 
 def _part(text: str) -> tuple[str, Any] | None:

@@ -95,8 +95,8 @@ class Chunks:
             logits += self.bias
         p = torch.softmax(logits, -1)
         # The softmax of a label may be 0; that of the likeliest word is 1 / V or more.
-        top, likeliest = logits.max(-1, keepdim=True)
-        total = top - p.gather(1, likeliest).log()
+        top, likeliest = (x.amax(-1, keepdim=True) for x in (logits, p))
+        total = top - likeliest.log()
         nll = total - logits.gather(1, y)
         del logits
         if self.learns and weight > 0:

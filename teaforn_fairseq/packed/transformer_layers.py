@@ -142,10 +142,32 @@ def _residual(
     return x if layer.normalize_before else norm(x)
 
 
-def _drop(dropout: FairseqDropout, x: Tensor) -> Tensor:
-    """Dropout that keeps a mask of one byte an entry; F.dropout's is x's size on a CPU."""
+def _drop(dropout: FairseqDropout, x: Tensor, *, kept: bool = False) -> Tensor:
+    """Dropout that keeps a mask of one byte an entry; F.dropout's is x's size on a CPU.
+
+    It may be done in x itself, unless x is ``kept`` for the backward pass of what made it.
+    """
     rate = _rate(dropout)
-    return torch.native_dropout(x, rate, True)[0] if rate > 0 else x
+    if rate == 0:
+        return x
+    if not x.is_cpu or rate == 1 or not _draws_one_by_one():
+        return torch.native_dropout(x, rate, True)[0]
+    # The mask that native_dropout would draw, in half of its time and in pieces that fit a cache.
+    mask = torch.empty(x.shape, dtype=torch.bool)
+    pieces = mask.flatten().split(2**15)
+    uniform = torch.empty(len(pieces[0]), dtype=torch.float64)
+    for piece in pieces:
+        torch.lt(uniform[: len(piece)].uniform_(), 1 - rate, out=piece)
+    return (x * mask if kept else x.mul_(mask)).mul_(1 / (1 - rate))
+
+
+@cache
+def _draws_one_by_one() -> bool:
+    """Whether PyTorch makes masks of its uniform numbers; on Intel's CPUs it has faster ones."""
+    first, second = (torch.Generator().manual_seed(1) for _ in range(2))
+    mask = torch.empty(1000, dtype=torch.bool).bernoulli_(0.7, generator=first)
+    uniform = torch.rand(1000, dtype=torch.float64, generator=second)
+    return torch.equal(mask, uniform < 0.7)
 
 
 def _rate(dropout: FairseqDropout) -> float:
@@ -198,7 +220,7 @@ def _attend(
 def _feed_forward(layer: Layer, x: Tensor) -> Tensor:
     y = layer.fc1(x)
     y = y.relu_() if layer.activation_fn is F.relu else layer.activation_fn(y)
-    return layer.fc2(_drop(layer.activation_dropout_module, y))
+    return layer.fc2(_drop(layer.activation_dropout_module, y, kept=True))
 
 
 def project_source(

@@ -18,7 +18,7 @@ SYSTEMS = "n1,n2-sample0.5,n2-every2,n3-recompute"
 def require(dtype):
     setup = Setup(SMALL, 30, 6, dropout=0.1, seed=1, threads=1, device="cuda", dtype=dtype)
     try:
-        cuda.require(setup)
+        cuda.require(setup.device, setup.dtype)
     except ValueError as error:
         pytest.skip(str(error))
     return setup
