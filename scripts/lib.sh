@@ -14,11 +14,11 @@ note() {
 }
 
 # find_python [any]: the first of $PYTHON or the usual names that is a supported Python; with any,
-# as for what makes no environment, newer ones too.
+# as for what runs no fairseq, newer ones too.
 find_python() {
-    local python candidates=(python3 python3.12 python3.11) most='(3, 13)'
+    local python candidates=(python3 python3.12 python3.11 python3.13) most='(3, 14)'
     [[ -z ${1:-} ]] || most='(4,)'
-    [[ ${VENV:-} != none ]] || candidates=(python "${candidates[@]}") most='(4,)'
+    [[ ${VENV:-} != none ]] || candidates=(python "${candidates[@]}")
     [[ -z ${PYTHON:-} ]] || candidates=("$PYTHON")
     for python in "${candidates[@]}"; do
         if "$python" -c "import sys; sys.exit(not (3, 11) <= sys.version_info < $most)" \
@@ -27,7 +27,8 @@ find_python() {
             return
         fi
     done
-    die "Python 3.11 or 3.12 is needed; received ${PYTHON:-python3}:" \
-        "$("${PYTHON:-python3}" --version 2>&1 | head -n 1). Install one of them and set" \
-        "PYTHON=/path/to/python3.11."
+    die "Python 3.11, 3.12 or 3.13 is needed (fairseq itself fails on 3.14); received" \
+        "${PYTHON:-${candidates[0]}}:" \
+        "$("${PYTHON:-${candidates[0]}}" --version 2>&1 | head -n 1). Install one of them and set" \
+        "PYTHON=/path/to/python3.12."
 }

@@ -5,9 +5,11 @@ set -euo pipefail
 
 CELLS=(
     3.11/ve-fairseq/2.13 3.12/ve-fairseq/2.13
-    3.11/fairseq-fixed/2.13 3.12/fairseq-fixed/2.13
+    3.11/fairseq-fixed/2.13 3.12/fairseq-fixed/2.13 3.13/fairseq-fixed/2.13
     3.11/ve-fairseq/2.4 3.12/ve-fairseq/2.4
+    3.12/newest 3.13/newest
 )
+EXTRAS=beams,bench,demo,export,exposure,huggingface,recipes,test
 TABLE=${TABLE:-$ROOT/docs/matrix.md}
 [[ ! -L $TABLE ]] || TABLE=$(readlink -f "$TABLE") # a link stays, and what it names is written
 [[ ! -e $TABLE || -f $TABLE ]] || die "TABLE=$TABLE: must be a file or not be there."
@@ -22,7 +24,9 @@ Usage: scripts/matrix.sh [--dry-run] [CELL...]
 
 For each cell PYTHON/DISTRIBUTION/TORCH makes a virtual environment, installs this checkout, runs
 the tests and writes the cell's line of a table; the other lines stay. Fails if a cell failed.
-A cell takes about 10 to 20 minutes and 6 GB of disk, and fairseq-fixed compiles for 5 minutes more.
+PYTHON/newest takes what is newest in the ranges of pyproject.toml, without constraints.
+A cell takes about 10 to 20 minutes and 6 GB of disk, and fairseq-fixed, which is Python 3.13's,
+compiles for 5 minutes more.
 The environments are kept, and used again by the next run.
 
 Cells (default: all):
@@ -47,9 +51,11 @@ run() {
 }
 
 check_cell() {
-    [[ $1 =~ ^3\.(11|12)/(ve-fairseq|fairseq-fixed)/2\.[0-9]+(\.[0-9]+)?$ ]] ||
+    local distributions='(3\.1[12]/(ve-fairseq|fairseq-fixed)|3\.13/fairseq-fixed)'
+    [[ $1 =~ ^$distributions/2\.[0-9]+(\.[0-9]+)?$ || $1 =~ ^3\.1[123]/newest$ ]] ||
         die "CELL: must be PYTHON/DISTRIBUTION/TORCH, as in 3.11/ve-fairseq/2.13, with Python 3.11" \
-            "or 3.12 and ve-fairseq or fairseq-fixed; received $1."
+            "or 3.12 and ve-fairseq or fairseq-fixed, or 3.13 and fairseq-fixed; or PYTHON/newest;" \
+            "received $1."
     [[ -n $dry_run ]] || command -v "python${1%%/*}" >/dev/null ||
         die "CELL: needs python${1%%/*} in PATH for $1. Install it, or choose other cells."
 }
@@ -58,6 +64,14 @@ check_cell() {
 constraints() {
     local free='torch|torchaudio|sympy|networkx|setuptools|hydra-core|omegaconf'
     grep -Ev "^($free)==" "$ROOT/constraints.txt" >"$1"
+}
+
+# install_newest PYTHON VENV: as a user who takes no constraints; pip's own settings may have some.
+install_newest() {
+    local -a pip=(env PIP_CONSTRAINT=/dev/null "$2/bin/python" -m pip install --quiet --upgrade)
+    run "python$1" -m venv "$2"
+    run "${pip[@]}" pip
+    run "${pip[@]}" --upgrade-strategy eager "${ROOT}[$EXTRAS]"
 }
 
 install_cell() {
@@ -72,12 +86,13 @@ install_cell() {
     run "$venv/bin/python" -m pip install --quiet --no-deps --force-reinstall "$ROOT"
 }
 
-# versions VENV DISTRIBUTION: Python, fairseq and torch as they are there, as columns of the table.
+# versions VENV: Python, fairseq and torch as they are there, as columns of the table.
 versions() {
-    "$1/bin/python" - "$2" <<'PYTHON'
-import platform, sys
-from importlib.metadata import version
-print(platform.python_version(), f"{sys.argv[1]} {version(sys.argv[1])}", version("torch"), sep=" | ")
+    "$1/bin/python" - <<'PYTHON'
+import platform
+from importlib.metadata import packages_distributions, version
+(fairseq,) = set(packages_distributions()["fairseq"])
+print(platform.python_version(), f"{fairseq} {version(fairseq)}", version("torch"), sep=" | ")
 PYTHON
 }
 
@@ -88,7 +103,8 @@ write_line() {
     {
         echo "# What the tests were run on"
         echo
-        echo "Written by \`scripts/matrix.sh\` on the CPU (Linux x86_64). \`tests\` is the whole suite."
+        echo "Written by \`scripts/matrix.sh\` on the CPU (Linux x86_64). \`tests\` is the whole suite,"
+        echo "\`newest\` the newest of everything at that date, without constraints; a workflow runs it weekly."
         echo
         echo "$COLUMNS_WANTED"
         echo '| --- | --- | --- | --- | --- | --- | --- |'
@@ -101,12 +117,17 @@ write_line() {
 }
 
 test_cell() {
-    local cell=$1 python distribution torch venv pins log installed seen result status=0
+    local cell=$1 python distribution torch venv pins log installed seen result newest='' status=0
     IFS=/ read -r python distribution torch <<<"$cell"
     venv=$OUT/${cell//\//-}
     pins=$OUT/constraints.txt log=$venv.log
     note "$cell"
-    install_cell "$python" "$distribution" "$torch" "$venv" "$pins"
+    if [[ $distribution == newest ]]; then
+        install_newest "$python" "$venv"
+        newest=' (newest)'
+    else
+        install_cell "$python" "$distribution" "$torch" "$venv" "$pins"
+    fi
     if [[ -n $dry_run ]]; then
         run env "PATH=$venv/bin:$PATH" python -m pytest --numprocesses auto "${tests[@]}"
         return
@@ -119,7 +140,7 @@ test_cell() {
     if [[ $("$venv/bin/python" -m pip freeze) != "$installed" ]]; then
         status=1 result="not valid: the tests changed what is installed"
     fi
-    seen="$(versions "$venv" "$distribution") | $plugin | $(date -u +%F)"
+    seen="$(versions "$venv")$newest | $plugin | $(date -u +%F)"
     write_line "$cell" "| $seen | ${TESTS//tests\/test_/} | ${result:-no result} |"
     note "$cell: $result (log: $log)"
     return "$status"

@@ -11,7 +11,7 @@ Sets up a virtual environment with the tested set of packages and runs every tes
 real fairseq command lines included; some minutes. Safe to run again.
 
 Environment (defaults):
-  PYTHON=python3   Python 3.11 or 3.12 for the virtual environment
+  PYTHON=python3   Python 3.11, 3.12 or 3.13 for the virtual environment
   VENV=.venv       the virtual environment; none: the active one as it is
   OMP_NUM_THREADS=1   threads of each of the test processes, one for each core
 TEXT

@@ -3,11 +3,15 @@
 import json
 import os
 import shutil
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from commands import BIN, ROOT, run
+from packaging.specifiers import SpecifierSet
 
 
 def write_numerals(out, *options, **kwargs):
@@ -75,8 +79,25 @@ def test_the_matrix_prints_the_commands_of_a_cell_and_refuses_what_is_none(tmp_p
     out = run(script, "--dry-run", "3.12/fairseq-fixed/2.4", env=place)
     wanted = ("python3.12 -m venv", "torch==2.4.", "fairseq-fixed", "pytest")
     assert all(word in out for word in wanted)
-    assert "error: CELL: " in run(script, "3.10/ve-fairseq/2.4", env=place, fails=True)
+    for cell in ("3.10/ve-fairseq/2.4", "3.13/ve-fairseq/2.13", "3.14/newest", "3.12/newest/2.4"):
+        out = run(script, "--dry-run", cell, env=place, fails=True)
+        assert out.startswith("error: CELL: ") and out.endswith(f"; received {cell}.\n")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_workflow_runs_the_newest_of_everything_every_week(tmp_path):
+    workflow = yaml.safe_load((ROOT / ".github/workflows/newest.yml").read_text())
+    (schedule,) = workflow[True]["schedule"]  # YAML reads the key "on" so
+    assert schedule["cron"].split()[2:] == ["*", "*", "1"]
+    job = workflow["jobs"]["newest"]
+    (command,) = [x["run"] for x in job["steps"] if "matrix.sh" in x.get("run", "")]
+    place = {"OUT": str(tmp_path / "out"), "TABLE": str(tmp_path / "table.md")}
+    for python in job["strategy"]["matrix"]["python"]:
+        cell = command.replace("${{ matrix.python }}", python)
+        script, *words = cell.split()
+        out = run(ROOT / script, "--dry-run", *words, env=place)
+        assert "PIP_CONSTRAINT=/dev/null" in out and "--constraint" not in out
+        assert f"python{python} -m venv" in out and "==" not in out.replace("== ", "")
 
 
 def test_report_refuses_missing_hypotheses(tmp_path):
@@ -166,17 +187,41 @@ def test_report_puts_chance_beside_exact_matches_and_beside_nothing_else(tmp_pat
     [["quickstart.sh"], ["test.sh"], ["recipe.sh", "multi30k"]],
     ids=lambda x: x[0],
 )
-def test_an_unsupported_python_is_refused(tmp_path, script):
-    old = tmp_path / "python"
-    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.1" && exit\nexit 1\n')
-    old.chmod(0o755)
-    env = {"PYTHON": str(old), "VENV": str(tmp_path / "venv"), "OUT": str(tmp_path / "out")}
+@pytest.mark.parametrize("version", ["3.10.9", "3.14.0"])
+@pytest.mark.parametrize("venv", ["venv", "none"])
+def test_an_unsupported_python_is_refused(tmp_path, script, version, venv):
+    python = python_of_version(tmp_path, version)
+    venv = str(tmp_path / venv) if venv != "none" else venv
+    env = {"PYTHON": str(python), "VENV": venv, "OUT": str(tmp_path / "out")}
     out = run(ROOT / "scripts" / script[0], *script[1:], env=env, fails=True)
     assert out == (
-        f"error: Python 3.11 or 3.12 is needed; received {old}: Python 3.9.1. Install one of them"
-        " and set PYTHON=/path/to/python3.11.\n"
+        "error: Python 3.11, 3.12 or 3.13 is needed (fairseq itself fails on 3.14); received"
+        f" {python}: Python {version}. Install one of them and set PYTHON=/path/to/python3.12.\n"
     )
     assert os.listdir(tmp_path) == ["python"]
+
+
+@pytest.mark.parametrize("version", ["3.11.0", "3.12.1", "3.13.9"])
+def test_the_supported_pythons_are_those_of_the_package(tmp_path, version):
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert version in SpecifierSet(package["requires-python"])
+    minor = version.rpartition(".")[0]
+    assert f"Programming Language :: Python :: {minor}" in package["classifiers"]
+    python = python_of_version(tmp_path, version)
+    find = f". {ROOT}/scripts/lib.sh; find_python"
+    assert run("bash", "-euc", find, env={"PYTHON": str(python)}) == f"{python}\n"
+
+
+def python_of_version(folder, version):
+    """This Python, which says that it is another."""
+    python = folder / "python"
+    told = f"import sys; sys.version_info = {tuple(map(int, version.split('.')))}"
+    python.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && echo "Python {version}" && exit\n'
+        f'exec {sys.executable} -c "{told}; $2"\n'
+    )
+    python.chmod(0o755)
+    return python
 
 
 def test_scripts_and_code_pass_the_linters():

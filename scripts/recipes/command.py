@@ -22,7 +22,7 @@ STAGE: {" ".join(STAGES)} (default: all, in this order)
 With a DATASET, --help shows its settings.
 """  # noqa: E501  a line of its own
 PYTHON = """\
-  PYTHON=python3   Python 3.11 or 3.12 for the virtual environment VENV=.venv;
+  PYTHON=python3   Python 3.11, 3.12 or 3.13 for the virtual environment VENV=.venv;
                    VENV=none takes the active environment as it is
 """
 

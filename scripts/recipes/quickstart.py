@@ -43,7 +43,7 @@ Environment (defaults):
   VOCAB=400             their joint subwords
   MAX_UPDATE=1000       updates of each training on them
   MAX_TOKENS=2000       tokens of a batch of them
-  PYTHON=python3        Python 3.11 or 3.12 for the virtual environment
+  PYTHON=python3        Python 3.11, 3.12 or 3.13 for the virtual environment
   VENV=.venv            the virtual environment; none: the active one as it is
 Settings and further arguments, which fairseq-train gets, are those of the second task;
 scripts/recipe.sh {TEXT} --help shows the others. With {PREFIX} in front, as in
