@@ -97,7 +97,7 @@ DATASET = DataSet(
     extras="demo",
     check=check,
     defaults={
-        **{"N": "3", "DISCOUNT": "1", "LABEL_SMOOTHING": "0", "MAX_UPDATE": "1700"},
+        **{"N": "3", "DISCOUNT": "1", "LABEL_SMOOTHING": "0", "MAX_UPDATE": "1600"},
         # The last step has the most to learn: it sees the least gold.
         "WEIGHTS": lambda s: "" if s["N"] != "3" or s.given("DISCOUNT") else "1,1,3",
         **{"BEAMS": "1", "FP16": "0", "MAX_TOKENS": batch_tokens},
