@@ -186,7 +186,7 @@ def measure(setup: Setup, systems: list[System], rounds: int, data: Corpus) -> d
     setup = replace(setup, shape=replace(setup.shape, vocabulary=data.vocabulary))
     chosen = {STOCK: None, **{system.name: system for system in systems}}
     told = alternate(
-        {name: system for name, system in chosen.items()},
+        chosen,
         rounds,
         timer=lambda system: train(setup, data, system),
         warm_ups=0,
