@@ -60,7 +60,10 @@ def work(args: argparse.Namespace) -> list[str]:
         prepare(run.job)
 
     failures = run_all(
-        lambda run: one(run, table, sets, args.stages), missing, args.jobs, args.stop_after
+        lambda line: [one(run, table, sets, args.stages) for run in line],
+        in_line(missing),
+        args.jobs,
+        args.stop_after,
     )
     left = [run for run in missing if not run.model.exists()] if training else []
     if left and not failures:
@@ -84,6 +87,14 @@ def one(run: Run, table: Table, sets: Sequence[tuple[str, int]], stages: Sequenc
         from translation_study.scores import score
 
         score(run, table, sets)
+
+
+def in_line(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs, those together and in order of which a later one goes on from an earlier one."""
+    lines: dict[tuple[str, int, str], list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run.arm.continues is not None):
+        lines.setdefault((run.pair, run.seed, run.arm.continues or run.name), []).append(run)
+    return list(lines.values())
 
 
 def wanted(args: argparse.Namespace) -> list[Run]:

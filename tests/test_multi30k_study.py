@@ -6,7 +6,9 @@ from math import sqrt
 from statistics import fmean, stdev
 
 import pytest
+import torch
 from commands import ROOT, run
+from fairseq.checkpoint_utils import load_checkpoint_to_cpu
 from recipe_commands import left_over, lines
 from study.processes import Ended, logged, printed, run_all
 from study.rows import read
@@ -56,7 +58,8 @@ def test_arms_are_trained_translated_and_compared_and_nothing_is_done_twice(
     assert "Loaded checkpoint" in (begun.folder / "log").read_text(encoding="utf-8")
     models = {x.stem for x in (tmp_path / "work/models/en-de").glob("*.pt")}
     assert models == {"a-1", "a-2", "b-1", "b-2"}
-    assert not list((tmp_path / "work/runs").rglob("*.pt")) and not left_over(tmp_path)
+    left = {f"{x.parent.name}/{x.stem[-1]}" for x in (tmp_path / "work/runs").rglob("*.pt")}
+    assert left == {"a-1/4", "a-2/4", "b-1/6", "b-2/6"} and not left_over(tmp_path)
     trained = json.loads(begun.model.with_suffix(".json").read_text())
     assert (trained["updates"], trained["precision"]) == (6, "fp32")
 
@@ -73,6 +76,17 @@ def test_arms_are_trained_translated_and_compared_and_nothing_is_done_twice(
         assert len(hypotheses) == 20 and x.sentences_per_second > 0
     check_summary(table)
     assert (tmp_path / "results/bleu-en-de-valid.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_longer_training_goes_on_where_the_shorter_one_ended(archives, tiny, tmp_path):
+    common = ("--data", archives, "--seeds", "1", "--updates", "4", "c=8", "--stages", "train")
+    study(tmp_path, *common, "--arms", "c", "a", "--jobs", "2", settings=tiny)
+    log = (tmp_path / "work/runs/en-de/c-1/log").read_text(encoding="utf-8")
+    assert "Loaded checkpoint" in log and "a-1/checkpoint" in log
+    study(tmp_path / "alone", *common, "--arms", "c", "--updates", "8", settings=tiny)
+    models = [x / "work/models/en-de/c-1.pt" for x in (tmp_path, tmp_path / "alone")]
+    one, other = (load_checkpoint_to_cpu(str(x))["model"] for x in models)
+    torch.testing.assert_close(one, other)
 
 
 def check_summary(table):

@@ -16,12 +16,15 @@ class Arm:
         settings: of the recipe, by name.
         options: further ones of fairseq-train.
         updates: of the training.
+        continues: name of an arm that differs in its fewer updates alone. Where that one has been
+            trained with the same seed, this one goes on from there.
     """
 
     what: str
     settings: dict[str, str] = field(default_factory=lambda: {"N": "2"})
     options: tuple[str, ...] = ()
     updates: int = UPDATES
+    continues: str | None = None
 
 
 def cut(arm: Arm, updates: int | None) -> Arm:
@@ -33,7 +36,7 @@ ARMS: dict[str, Arm] = {
     "a": Arm("teacher forcing", {"N": "1"}),
     "b": Arm("N = 2"),
     # On a CPU alone 1.8 updates a second, N = 2 has 1.1.
-    "c": Arm("teacher forcing for the time of N = 2", {"N": "1"}, updates=13000),
+    "c": Arm("teacher forcing for the time of N = 2", {"N": "1"}, updates=13000, continues="a"),
     "n3": Arm("N = 3", {"N": "3"}),
     "discount-0.25": Arm("N = 2, discount 0.25", {"N": "2", "DISCOUNT": "0.25"}),
     "discount-1": Arm("N = 2, discount 1", {"N": "2", "DISCOUNT": "1"}),

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bench.output import write_whole
@@ -47,7 +47,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Checkpoints of a training that has not ended, and the log."""
+        """Checkpoints of a training, of one that has ended the last alone, and the log."""
         return self.place.work / "runs" / self.pair / f"{self.name}-{self.seed}"
 
     @property
@@ -120,7 +120,7 @@ def train(run: Run) -> None:
     told = Trained(run.digest, run.place.precision, run.arm.updates)
     write(run.folder / "training.json", told)
     job, log = run.job, run.folder / "log"
-    saved = checkpoints(run.folder)
+    saved = checkpoints(run.folder) or checkpoints_before(run)
     if max(saved, default=0) < run.arm.updates:
         logged(train_command(job, run.folder, saved[max(saved)] if saved else None), log)
         saved = checkpoints(run.folder)
@@ -128,14 +128,26 @@ def train(run: Run) -> None:
     epochs = records(log, "train")
     seconds = float(epochs[-1]["train_train_wall"]) if epochs else None
     write(run.model.with_suffix(".json"), Trained(**{**asdict(told), "seconds": seconds}))
-    for path in saved.values():
-        path.unlink()
+    for updates in sorted(saved)[:-1]:  # from the last one a longer training goes on
+        saved[updates].unlink()
 
 
 def checkpoints(folder: Path) -> dict[int, Path]:
     """Those of a training, by updates."""
     found = ((NUMBERED.fullmatch(path.name), path) for path in folder.glob("*.pt"))
     return {int(match[1]): path for match, path in found if match}
+
+
+def checkpoints_before(run: Run) -> dict[int, Path]:
+    """Those of the training that a run continues, if it is there and was told the same."""
+    if run.arm.continues is None:
+        return {}
+    shorter = replace(run, name=run.arm.continues)
+    told = shorter.begun()
+    if told is None or told.precision != run.place.precision:
+        return {}
+    same = told.options == replace(run, arm=replace(run.arm, updates=told.updates)).digest
+    return checkpoints(shorter.folder) if same else {}
 
 
 def average(run: Run, saved: dict[int, Path], count: int) -> None:
