@@ -145,6 +145,20 @@ def test_shared_embeddings_stay_one_tensor(exported, learned, tmp_path):
     assert size == pytest.approx(os.path.getsize(exported), rel=0.01)
 
 
+def test_tables_that_a_gpu_shared_are_one_tensor_again(learned, edited, tmp_path):
+    def copied(state):  # as fairseq does it on a GPU's way to the file
+        state["model"] = {name: x.clone() for name, x in state["model"].items()}
+
+    first = load(learned[0])["model"]
+    copies = [edited(path, copied) for path in learned]
+    assert len({x.data_ptr() for x in load(copies[0])["model"].values()}) == len(first)
+    mean = export_and_load(*learned, out=tmp_path / "shared.pt")["model"]
+    again = export_and_load(*copies, out=tmp_path / "copied.pt")["model"]
+    for model in (mean, again):
+        assert len({x.data_ptr() for x in model.values()}) == len(first) - len(EMBEDDINGS) + 1
+    torch.testing.assert_close(again, mean)
+
+
 def test_several_checkpoints_are_averaged(data, learned, tmp_path):
     mean = export_and_load(*learned, out=tmp_path / "mean.pt")["model"]
     models = [load(path)["model"] for path in learned]

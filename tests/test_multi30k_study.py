@@ -16,7 +16,7 @@ from translation_study.arms import ARMS, cut
 from translation_study.jobs import Place, job_of, prepare, train_command
 from translation_study.scores import kept
 from translation_study.table import Score, Table
-from translation_study.trainings import Run
+from translation_study.trainings import Run, seconds
 
 from teaforn_fairseq.beams.statistics import p_value, t_interval
 
@@ -87,6 +87,21 @@ def test_a_longer_training_goes_on_where_the_shorter_one_ended(archives, tiny, t
     models = [x / "work/models/en-de/c-1.pt" for x in (tmp_path, tmp_path / "alone")]
     one, other = (load_checkpoint_to_cpu(str(x))["model"] for x in models)
     torch.testing.assert_close(one, other)
+
+
+def test_seconds_are_of_all_epochs_and_of_the_training_before(tmp_path):
+    place = Place(tmp_path, settings=SETTINGS)
+    runs = {x: Run(place, "en-de", x, cut(ARMS[x], 4), 1) for x in "abc"}
+    for name, epochs in {"a": {1: 5, 2: 7, 3: 2}, "c": {3: 6, 4: 8}}.items():
+        runs[name].folder.mkdir(parents=True)
+        told = (
+            {"epoch": x, "train_num_updates": str(x), "train_train_wall": str(wall)}
+            for x, wall in epochs.items()
+        )
+        text = "".join(f"2026 | INFO | train | {json.dumps(x)}\n" for x in told)
+        (runs[name].folder / "log").write_text(text)
+    # The third epoch's meter was saved and went on.
+    assert {x: seconds(runs[x]) for x in "abc"} == {"a": 14, "b": None, "c": 5 + 7 + 6 + 8}
 
 
 def check_summary(table):

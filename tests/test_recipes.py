@@ -151,6 +151,7 @@ def test_dry_run_prints_every_command_needs_nothing_and_writes_nothing(dataset, 
     assert all(command in out for command in commands)
     assert ("teaforn_fairseq.export" in out) == dataset.startswith("wmt14")
     assert out.count("--required-batch-size-multiple 1") == 1 + out.count("fairseq-generate")
+    assert out.count("--data-buffer-size 0") == 1  # of the training
     beams = re.findall(r"fairseq-generate .*--beam (\d+)", out)
     expected = {"wmt14": "1248", "gigaw": "148", "cnndm": "148", "numer": "14", "path_": "1"}.get(
         dataset[:5], "15"

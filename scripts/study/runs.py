@@ -113,7 +113,9 @@ def command(cell: Cell, seed: int, data: Path, run: Path) -> list[str]:
     words = ["fairseq-train", data, "--user-dir", PLUGIN, "--save-dir", run]
     words += ["--criterion", "teaforn_cross_entropy", "--report-accuracy", "--seed", seed]
     words += [*model_options(cell), *cell.options(), "--max-update", cell.updates]
-    words += ["--required-batch-size-multiple", "1", "--log-format", "json", "--num-workers", "0"]
+    words += ["--required-batch-size-multiple", "1", "--log-format", "json"]
+    # No thread that reads ahead, as in the recipes.
+    words += ["--num-workers", "0", "--data-buffer-size", "0"]
     words += ["--log-interval", CHECKED, "--validate-interval-updates", CHECKED]
     words += ["--save-interval-updates", CHECKED, "--keep-interval-updates", "1"]
     words += ["--no-epoch-checkpoints"]

@@ -76,7 +76,8 @@ class Trained:
         options: digest of what the training was told.
         precision: fp16 or fp32.
         updates: of the training.
-        seconds: that its updates took, next to whatever else ran; None: it has not ended.
+        seconds: that its updates took, next to whatever else ran; None: it has not ended, or none
+            are known.
     """
 
     options: str
@@ -125,9 +126,7 @@ def train(run: Run) -> None:
         logged(train_command(job, run.folder, saved[max(saved)] if saved else None), log)
         saved = checkpoints(run.folder)
     average(run, saved, job.s.whole("AVERAGE"))
-    epochs = records(log, "train")
-    seconds = float(epochs[-1]["train_train_wall"]) if epochs else None
-    write(run.model.with_suffix(".json"), Trained(**{**asdict(told), "seconds": seconds}))
+    write(run.model.with_suffix(".json"), replace(told, seconds=seconds(run)))
     for updates in sorted(saved)[:-1]:  # from the last one a longer training goes on
         saved[updates].unlink()
 
@@ -148,6 +147,14 @@ def checkpoints_before(run: Run) -> dict[int, Path]:
         return {}
     same = told.options == replace(run, arm=replace(run.arm, updates=told.updates)).digest
     return checkpoints(shorter.folder) if same else {}
+
+
+def seconds(run: Run) -> float | None:
+    """All epochs, also of the training that the run continued; None: nothing has been logged."""
+    runs = [replace(run, name=run.arm.continues)] if run.arm.continues else []
+    logged_by = [records(x.folder / "log", "train") for x in (*runs, run)]
+    walls = {x["epoch"]: float(x["train_train_wall"]) for found in logged_by for x in found}
+    return sum(walls.values()) if walls else None
 
 
 def average(run: Run, saved: dict[int, Path], count: int) -> None:

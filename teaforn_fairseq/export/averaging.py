@@ -24,6 +24,8 @@ MEANING = (
     "share_all_embeddings",
     "share_decoder_input_output_embed",
 )
+# Their rows stand for words, at either end of the model.
+TABLES = ("embed_tokens.weight", "output_projection.weight")
 # They say which words the rows of the embedding tables stand for.
 LANGUAGES = ("source_lang", "target_lang")
 
@@ -65,7 +67,8 @@ def unlike(first: TwinCheckpoint, other: TwinCheckpoint) -> list[str]:
 def average(checkpoints: Sequence[TwinCheckpoint]) -> dict[str, Tensor]:
     """The mean of every parameter over the checkpoints.
 
-    Names that share one tensor in the first checkpoint share one in the result.
+    Names that share one tensor in the first checkpoint share one in the result. So do tables that
+    are equal in every checkpoint: fairseq writes one of a GPU as often as it has names.
 
     Args:
         checkpoints: at least one; checkpoints that :func:`require_fit`.
@@ -74,13 +77,26 @@ def average(checkpoints: Sequence[TwinCheckpoint]) -> dict[str, Tensor]:
         New tensors in memory, holding nothing but their own elements.
     """
     result: dict[str, Tensor] = {}
-    seen: dict[tuple, Tensor] = {}
-    for name, tensor in checkpoints[0].parameters.items():
-        place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
-        if place not in seen:
-            seen[place] = mean([checkpoint.parameters[name] for checkpoint in checkpoints])
-        result[name] = seen[place]
+    for name in checkpoints[0].parameters:
+        earlier = (x for x in result if _one(checkpoints, x, name))
+        other = next(earlier, None)
+        result[name] = (
+            mean([checkpoint.parameters[name] for checkpoint in checkpoints])
+            if other is None
+            else result[other]
+        )
     return result
+
+
+def _one(checkpoints: Sequence[TwinCheckpoint], name: str, other: str) -> bool:
+    """Whether two names stand for one tensor."""
+    a, b = (checkpoints[0].parameters[x] for x in (name, other))
+    if (a.data_ptr(), a.dtype, a.shape, a.stride()) == (b.data_ptr(), b.dtype, b.shape, b.stride()):
+        return True
+    tables = name.endswith(TABLES) and other.endswith(TABLES) and a.shape == b.shape
+    return tables and all(
+        torch.equal(*(x.parameters[y] for y in (name, other))) for x in checkpoints
+    )
 
 
 def mean(tensors: Sequence[Tensor]) -> Tensor:
