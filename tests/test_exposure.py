@@ -242,6 +242,13 @@ def test_a_checkpoint_as_fairseq_wrote_it_before_2021(data, stock, edited, tmp_p
     assert new["figures"] == old["figures"]
 
 
+def test_an_exported_checkpoint_is_measured_as_its_twin(data, learned, tmp_path):
+    commands.export(learned[0], tmp_path / "exported.pt")
+    systems = ("twin", learned[0]), ("exported", tmp_path / "exported.pt")
+    twin, exported = measured(data, tmp_path, *systems)["cells"]
+    assert twin["figures"] == exported["figures"]
+
+
 def test_the_command_compares_seed_by_seed_and_writes_all_files(data, stock, learned, tmp_path):
     systems = ["--system", "base", learned[0], stock, "--system", "new", learned[1], learned[2]]
     words = ["python", "-m", "teaforn_fairseq.exposure", data, *systems, "--out", tmp_path / "out"]

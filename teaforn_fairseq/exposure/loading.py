@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fairseq import checkpoint_utils, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
@@ -35,8 +35,11 @@ def open_checkpoint(path: Path, data: Path, subset: str) -> tuple[dict[str, Any]
         OSError: it cannot be read.
     """
     state = checkpoint_utils.load_checkpoint_to_cpu(str(path), {"data": str(data)})
-    if state.get("args") is not None:  # as fairseq wrote it before 2021
-        state["cfg"] = convert_namespace_to_omegaconf(state.pop("args"))
+    args = state.pop("args", None)  # fairseq wrote them until 2021
+    if args is None and _is_exported(state["cfg"].model):
+        args = Namespace(**_plain(state["cfg"].model))
+    if args is not None:
+        state["cfg"] = convert_namespace_to_omegaconf(args)
     cfg = state["cfg"]
     _as_twin(cfg.model, path)
     try:
@@ -74,8 +77,7 @@ def require_feedback(
         ValueError: it cannot.
     """
     options: Any = state["cfg"].model
-    if OmegaConf.is_config(options):
-        options = Namespace(**OmegaConf.to_container(options))  # type: ignore[arg-type]
+    options = Namespace(**_plain(options))
     model_class = ARCH_MODEL_REGISTRY[_arch(options)]
     if settings.num_steps > 1:
         try:
@@ -84,6 +86,17 @@ def require_feedback(
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
     return model_class
+
+
+def _is_exported(options: Any) -> bool:
+    """Whether a model's options are the whole command line, but in plain containers."""
+    return OmegaConf.is_config(options) and {"arch", "task"} <= options.keys()
+
+
+def _plain(options: Any) -> dict[str, Any]:
+    if isinstance(options, Namespace):
+        return vars(options)
+    return cast(dict, OmegaConf.to_container(options))
 
 
 def _arch(options: Any) -> str:
