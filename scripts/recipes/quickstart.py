@@ -41,7 +41,7 @@ Environment (defaults):
   OUT=runs/quickstart   where everything is written
   SEED=1                of the corpus of numerals and of both trainings on it
   VOCAB=400             their joint subwords
-  MAX_UPDATE=900        updates of each training on them
+  MAX_UPDATE=700        updates of each training on them
   MAX_TOKENS=2000       tokens of a batch of them
   PYTHON=python3        Python 3.11, 3.12 or 3.13 for the virtual environment
   VENV=.venv            the virtual environment; none: the active one as it is

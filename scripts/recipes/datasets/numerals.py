@@ -37,7 +37,7 @@ DATASET = DataSet(
     extras="demo",
     check=check_shape,
     defaults={
-        **{"VOCAB": "400", "MAX_UPDATE": "900", "MAX_TOKENS": "2000", "FP16": "0"},
+        **{"VOCAB": "400", "MAX_UPDATE": "700", "MAX_TOKENS": "2000", "FP16": "0"},
         "GPUS": lambda s: min(count_gpus(), "1"),
         "BATCH": lambda s: str(processes_of(s) * s.whole("MAX_TOKENS")),
     },
