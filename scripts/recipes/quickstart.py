@@ -34,7 +34,7 @@ tasks:
 
 A task's trainings run at the same time where there are two CPU cores for them; they print to
 train.log in their folders.
-Nine minutes on two cores; a GPU is used when there is one. Safe to run again: what is done is
+Eight minutes on two cores; a GPU is used when there is one. Safe to run again: what is done is
 skipped, an interrupted training goes on.
 
 Environment (defaults):
