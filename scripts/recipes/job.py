@@ -90,14 +90,10 @@ class Job:
         """Those that may change between one start and the next: the effective batch stays."""
         s = self.s
         words = ["--max-tokens", s["MAX_TOKENS"], "--update-freq", s["UPDATE_FREQ"]]
+        words += ["--distributed-world-size", str(common.processes_of(s))]
         # fairseq's thread that reads ahead can abort a training at its very end (exit status 134);
         # the workers read ahead as well.
-        words += ["--data-buffer-size", "0"]
-        return [
-            *words,
-            *("--distributed-world-size", str(common.processes_of(s))),
-            *self.precision(),
-        ]
+        return [*words, "--data-buffer-size", "0", *self.precision()]
 
     def precision(self) -> list[str]:
         """Options of the machine that training and generation share."""
