@@ -150,7 +150,7 @@ def checkpoints_before(run: Run) -> dict[int, Path]:
 
 
 def seconds(run: Run) -> float | None:
-    """All epochs, also of the training that the run continued; None: nothing has been logged."""
+    """Of all its epochs and of the training that it continued; None: nothing has been logged."""
     runs = [replace(run, name=run.arm.continues)] if run.arm.continues else []
     logged_by = [records(x.folder / "log", "train") for x in (*runs, run)]
     walls = {x["epoch"]: float(x["train_train_wall"]) for found in logged_by for x in found}

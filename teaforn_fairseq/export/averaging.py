@@ -78,13 +78,11 @@ def average(checkpoints: Sequence[TwinCheckpoint]) -> dict[str, Tensor]:
     """
     result: dict[str, Tensor] = {}
     for name in checkpoints[0].parameters:
-        earlier = (x for x in result if _one(checkpoints, x, name))
-        other = next(earlier, None)
-        result[name] = (
-            mean([checkpoint.parameters[name] for checkpoint in checkpoints])
-            if other is None
-            else result[other]
-        )
+        other = next((x for x in result if _one(checkpoints, x, name)), None)
+        if other is None:
+            result[name] = mean([checkpoint.parameters[name] for checkpoint in checkpoints])
+        else:
+            result[name] = result[other]
     return result
 
 

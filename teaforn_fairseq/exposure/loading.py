@@ -76,8 +76,7 @@ def require_feedback(
     Raises:
         ValueError: it cannot.
     """
-    options: Any = state["cfg"].model
-    options = Namespace(**_plain(options))
+    options = Namespace(**_plain(state["cfg"].model))
     model_class = ARCH_MODEL_REGISTRY[_arch(options)]
     if settings.num_steps > 1:
         try:
