@@ -55,8 +55,20 @@ def label_loss(logits, label, eps):
     return total
 
 
-def steps(model, source, target, num_steps, num_given=0, feedback=None, shifted=False, mix=1.0):
+def steps(
+    model,
+    source,
+    target,
+    num_steps,
+    num_given=0,
+    feedback=None,
+    shifted=False,
+    mix=1.0,
+    draws_behind=0,
+):
     """h_1..h_L of each step; random choices are drawn in the order: feedback, then mix.
+
+    The mix is drawn for the slots behind the first ``draws_behind`` alone.
 
     aligned:  h^(i) = M(e_0, f(h_1^(i-1)), ..., f(h_{L-1}^(i-1)))
     shifted:  h^(i) = M(f(h_1^(i-1)), ..., f(h_L^(i-1))), i - 1 positions further
@@ -75,7 +87,8 @@ def steps(model, source, target, num_steps, num_given=0, feedback=None, shifted=
         here = gold[ahead:] + [torch.zeros_like(gold[0])] * min(ahead, length)
         slots = fed_back if shifted else [gold[0], *fed_back[:-1]]
         if mix < 1:
-            takes = torch.rand(1, length)[0] < mix
+            takes = torch.zeros(length, dtype=torch.bool)
+            takes[draws_behind:] = torch.rand(1, length - draws_behind)[0] < mix
             slots = [
                 slots[t] if takes[t] or (t == 0 and not shifted) else here[t] for t in range(length)
             ]

@@ -9,45 +9,18 @@ import pytest
 import reference
 import torch
 from comparing import LOSSES, assert_same, loss_and_gradients, reduced, replayed
-from fairseq.data.monolingual_dataset import collate
+from prompted_lines import EOS, LINES, LM, PAD, A, behind_a, lines
 
 from teaforn_fairseq.packed.packing import Packing
 from teaforn_fairseq.unroll.prefix import Prefix
 
 pytestmark = pytest.mark.usefixtures("wide_softmax")
-A, PAD, EOS = 4, 1, 2  # "a" ends the prompts
-LINES = [  # labels of a language model's rows
-    [5, 6, A, 7, 8, EOS],
-    [A, 9, 10, EOS],
-    [6, A, 5, A, EOS],  # the first one ends the prompt
-    [7, 8, 9, A, EOS],  # eos alone is left
-]
 WEIGHTS = (1, 0.5, 0.25)
 FEEDBACKS = {"hidden": None, "topk": reference.topk(3)}
-LM = {"decoder_input_dim": 8, "decoder_output_dim": 8}
-
-
-def behind_a(target):
-    """K of a row whose prompt ends with "a"."""
-    return target.tolist().index(A) + 1
 
 
 def three(_):
     return 3
-
-
-@pytest.fixture
-def lines(task):
-    """lines(rows): a language model's batch with these labels."""
-
-    def make(rows=LINES):
-        samples = [
-            {"id": n, "source": torch.tensor([EOS, *y[:-1]]), "target": torch.tensor(y)}
-            for n, y in enumerate(rows)
-        ]
-        return collate(samples, PAD, EOS)
-
-    return make
 
 
 def with_ends(sample):
@@ -60,7 +33,7 @@ def with_ends(sample):
 
 
 @pytest.fixture(params=["right", "left", "language model"])
-def model_and_batch(request, build, batch, lines):
+def model_and_batch(request, build, batch):
     """A Transformer with targets padded on either side, or a language model and its lines."""
     if request.param == "language model":
         return build("teaforn_transformer_lm", **LM), lines()
@@ -119,11 +92,13 @@ def test_loss_and_gradients_follow_the_formula(
     [({"teaforn_prompt_end": "a"}, behind_a), ({"ignore_prefix_size": 3}, three)],
     ids=["symbol", "size"],
 )
-def test_a_mix_follows_the_formula(build, lines, teaforn, options, given, shifted):
+def test_a_mix_follows_the_formula(build, teaforn, options, given, shifted):
     model, sample = build("teaforn_transformer_lm", **LM), lines([[5, A, 6, 7, 8, 9, 10, EOS]])
     options = options | {"teaforn_labels": "shifted" if shifted else "aligned"}
     criterion = teaforn(3, teaforn_mix="0.5", **options)
-    unroll = {"shifted": shifted, "mix": 0.5, "given": given}
+    # A prompt that goes through once is not drawn for.
+    draws_behind = 2 if given is behind_a and not shifted else 0
+    unroll = {"shifted": shifted, "mix": 0.5, "given": given, "draws_behind": draws_behind}
     actual = loss_and_gradients(model, lambda: replayed(lambda: criterion(model, sample)[0]))
     expected = loss_and_gradients(
         model, lambda: replayed(lambda: reference.loss(model, sample, WEIGHTS, **unroll))
@@ -161,9 +136,7 @@ def test_free_running_with_k_tokens_is_the_last_step_of_n_l(build, batch, teafor
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_one_step_is_teacher_forcing_without_the_prompts(
-    build, lines, teaforn, stock_criterion, loss
-):
+def test_one_step_is_teacher_forcing_without_the_prompts(build, teaforn, stock_criterion, loss):
     model, sample = build("teaforn_transformer_lm", **LM), lines()
     rest = sample | {"target": Prefix(end=A).counting(sample["target"], PAD), "ntokens": 10}
     options = {"label_smoothing": 0.1, "report_accuracy": True}
@@ -184,7 +157,7 @@ def test_one_step_is_teacher_forcing_without_the_prompts(
         ({"teaforn_labels": "shifted"}, [10, 10, 9]),  # y_2 of the second line is behind its prompt
     ],
 )
-def test_only_labels_behind_the_prompts_are_counted(build, lines, teaforn, options, counts):
+def test_only_labels_behind_the_prompts_are_counted(build, teaforn, options, counts):
     model, sample = build("teaforn_transformer_lm", **LM), lines()
     options = options | {"teaforn_prompt_end": "a", "report_accuracy": True}
     criterion = teaforn(3, **options)
@@ -208,15 +181,21 @@ def test_only_labels_behind_the_prompts_are_counted(build, lines, teaforn, optio
     assert expected["nll_loss_2"] == pytest.approx(nll, abs=6e-4)  # rounded to 3 places
 
 
+@pytest.mark.parametrize(
+    ("labels", "slots", "drawn", "counts"),
+    # Shifted labels draw slots of prompts too, which may all be without a label.
+    [("aligned", 3, 2, {2}), ("shifted", 6, 3, {0, 1, 2, 3})],
+)
 def test_the_mean_over_all_draws_of_positions_is_the_full_gradient(
-    build, lines, teaforn, monkeypatch
+    build, teaforn, monkeypatch, labels, slots, drawn, counts
 ):
     model, sample = build("teaforn_transformer_lm", **LM), lines([[A, 5, EOS], [6, A, EOS]])
-    whole = loss_and_gradients(model, lambda: teaforn(2, teaforn_prompt_end="a")(model, sample)[0])
-    draws = list(torch.combinations(torch.arange(6), 3))
-    drawn = iter(draws)
-    monkeypatch.setattr(torch, "randperm", lambda *args, **kwargs: next(drawn))
-    criterion = teaforn(2, teaforn_sample_positions=0.5, teaforn_prompt_end="a")
+    options = {"teaforn_prompt_end": "a", "teaforn_labels": labels}
+    whole = loss_and_gradients(model, lambda: teaforn(2, **options)(model, sample)[0])
+    draws = list(torch.combinations(torch.arange(slots), drawn))
+    waiting = iter(draws)
+    monkeypatch.setattr(torch, "randperm", lambda *args, **kwargs: next(waiting))
+    criterion = teaforn(2, teaforn_sample_positions=0.5, **options)
     logs = []
 
     def mean():
@@ -229,12 +208,13 @@ def test_the_mean_over_all_draws_of_positions_is_the_full_gradient(
         return torch.stack(losses).mean()
 
     assert_same(loss_and_gradients(model, mean), whole)
-    assert {int(log["ntokens_2"]) for log in logs} == {0, 1, 2, 3}
+    assert {int(log["ntokens_2"]) for log in logs} == counts
     # A draw of prompts alone shows no value.
-    assert "nll_loss_2" not in reduced([x for x in logs if x["ntokens_2"] == 0])
+    if 0 in counts:
+        assert "nll_loss_2" not in reduced([x for x in logs if x["ntokens_2"] == 0])
 
 
-def test_the_trainer_counts_and_checks_lines_before_they_leave_the_cpu(build, lines, teaforn):
+def test_the_trainer_counts_and_checks_lines_before_they_leave_the_cpu(build, teaforn):
     criterion, sample = teaforn(2, teaforn_prompt_end="a"), lines()
     criterion.note_labels(sample)
     assert sample["num_labels"] == 10
@@ -245,7 +225,7 @@ def test_the_trainer_counts_and_checks_lines_before_they_leave_the_cpu(build, li
 
 
 @pytest.mark.parametrize("line", [[5, 6, 7, EOS], [5, 6, 7, A]], ids=["no end", "nothing behind"])
-def test_a_line_without_a_prompt_is_refused(build, lines, teaforn, line):
+def test_a_line_without_a_prompt_is_refused(build, teaforn, line):
     criterion, sample = teaforn(2, teaforn_prompt_end="a"), lines([LINES[0], line])
     message = (
         "--teaforn-prompt-end: every row must hold the symbol, and go on behind it; received 'a'"

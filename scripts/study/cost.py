@@ -19,11 +19,10 @@ def cost(cell: Cell) -> float | None:
     s, stars = settings(cell), STARS[cell.stars]
     source, target = stars.source_tokens(cell.form) + 1, stars.length + 1
     words = stars.names + (stars.names * (stars.names - 1) if cell.form == "edge" else 1)
-    layers = s.whole("LAYERS"), s.whole("DECODER_LAYERS")
-    if cell.family == "transformer_lm":
-        layers, source, target = (0, sum(layers)), 0, source + target
+    layers, tokens = (s.whole("LAYERS"), s.whole("DECODER_LAYERS")), Tokens(source, target)
+    if cell.family == "transformer_lm":  # whose first label is the source's first token
+        layers, tokens = (0, sum(layers)), Tokens(0, target, prompt=source)
     shape = Shape(*layers, s.whole("WIDTH"), s.whole("FFN"), s.whole("HEADS"), words)
-    tokens = Tokens(source, target)
     system = System(
         cell.what,
         int(cell.n),

@@ -58,6 +58,21 @@ class Places:
         return Places(*moved)
 
 
+@dataclass(frozen=True)
+class PromptSlots:
+    """The slots in front of those that are unrolled, which hold gold at every step.
+
+    Attributes:
+        packing: where the p of them stand, at least one a row.
+        gold: (p, C) their embeddings.
+        places: where they stand in their sentences, nothing hidden.
+    """
+
+    packing: Packing
+    gold: Tensor
+    places: Places
+
+
 class DecoderAdapter(ABC):
     """What the unroll needs of a decoder.
 
@@ -74,6 +89,11 @@ class DecoderAdapter(ABC):
         self.layers = (own_layers or decoder).layers
         self.layer_norm = (own_layers or decoder).layer_norm
 
+    @property
+    def takes_prompts(self) -> bool:
+        """Whether :meth:`prepare` can run a prompt once for all steps."""
+        return False
+
     def places(self, tokens: Tensor, packing: Packing, *, padded: bool) -> Places:
         """Where the slots of decoder input (B, T) stand, as step 1 reads it.
 
@@ -88,12 +108,18 @@ class DecoderAdapter(ABC):
         hidden = packing.pack(tokens.eq(self.decoder.embed_tokens.padding_idx)) if padded else None
         return Places(positions, hidden)
 
-    def prepare(self, packing: Packing, encoder_output: EncoderOutput | None) -> "Runner":
+    def prepare(
+        self,
+        packing: Packing,
+        encoder_output: EncoderOutput | None,
+        prompt: PromptSlots | None = None,
+    ) -> "Runner":
         """Bind the decoder to a batch; what all unroll steps share of it is made here, once.
 
         Args:
             packing: where its n real target tokens stand.
             encoder_output: of this batch, or None for a decoder without an encoder.
+            prompt: what stands in front of them, if :attr:`takes_prompts`; None for nothing.
         """
         return StockRunner(self, packing, encoder_output and encoder_output.as_stock())
 

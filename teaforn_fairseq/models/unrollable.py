@@ -23,6 +23,7 @@ from teaforn_fairseq.models import hydra_options
 from teaforn_fairseq.packed.encoder import EncoderOutput, encode
 from teaforn_fairseq.packed.packing import Packing, target_slots
 from teaforn_fairseq.unroll.plan import UnrollPlan
+from teaforn_fairseq.unroll.prompt import behind_prompt
 from teaforn_fairseq.unroll.steps import Start, UnrollSettings, free_run, unroll
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Unrolled(NamedTuple):
     Attributes:
         steps: N tensors (n, C_out), the features h^(1)..h^(N), made one by one as they are taken.
         labels: what they are to predict.
-        packing: where the n real target tokens stand.
+        packing: where the n target tokens stand, without the prompts that went through once.
         vocabulary: E and W.
     """
 
@@ -216,14 +217,8 @@ class Unrollable:
             return super().forward(*stock_args, **stock_kwargs)
         if target is None or loss_settings is None:
             raise ValueError("unroll_settings: must come with target and loss_settings; give both.")
-        unrolled = self.unrolled(
-            *stock_args,
-            settings=unroll_settings,
-            target=target,
-            num_tokens=num_tokens,
-            **stock_kwargs,
-        )
-        steps, labels, packing, vocabulary = unrolled
+        own = {"settings": unroll_settings, "target": target, "num_tokens": num_tokens}
+        steps, labels, packing, vocabulary = self.unrolled(*stock_args, **own, **stock_kwargs)
         pad = self.decoder.embed_tokens.padding_idx
         return StepsLoss(vocabulary.projection, pad, loss_settings)(steps, labels, packing)
 
@@ -248,10 +243,13 @@ class Unrollable:
         prefix = settings.prefix
         given = prefix.slots(target, packing)
         start = Start(packing, packing.pack(vocabulary.dress(rows)), places, vocabulary, given)
+        if settings.keeps_prompts and decoder.takes_prompts and not (padded or encoder_output):
+            start = behind_prompt(start, prefix.labels(target))
         steps = self._steps(decoder, start, encoder_output, settings)
         counted = prefix.counting(target, pad)
         ignored = prefix.labels(target) if counted is target else None  # padding is anyway
-        return Unrolled(steps, Labels(counted, settings.shifted, ignored), packing, vocabulary)
+        labels = Labels(counted, settings.shifted, ignored)
+        return Unrolled(steps, labels, start.packing, vocabulary)
 
     def _steps(
         self,
@@ -264,10 +262,10 @@ class Unrollable:
         if settings.free_running:
             encoder_out = encoder_output and encoder_output.as_stock()
             return [free_run(decoder, start, encoder_out, settings)]
-        first = further = decoder.prepare(start.packing, encoder_output)
+        first = further = decoder.prepare(start.packing, encoder_output, start.prompt)
         if self.unshared_decoder is not None and settings.num_steps > 1:
             own = self.adapter_class(self.decoder, self.unshared_decoder)
-            further = own.prepare(start.packing, encoder_output)
+            further = own.prepare(start.packing, encoder_output, start.prompt)
         return unroll(first, further, start, settings)
 
     def read(

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from teaforn_fairseq.packed.packing import Packing
 
 Layer = Any  # one of these; fairseq has no types
+KeysAndValues = tuple[Tensor, Tensor]
 KNOWN_LAYERS = (
     TransformerDecoderLayer,
     TransformerDecoderLayerBase,
@@ -104,7 +105,9 @@ def run_layer(
     packing: Packing,
     *,
     mask: Tensor | None = None,
-    source: tuple[Tensor, Tensor] | None = None,
+    before: KeysAndValues | None = None,
+    keep: list[KeysAndValues] | None = None,
+    source: KeysAndValues | None = None,
     source_mask: Tensor | None = None,
 ) -> Tensor:
     """One encoder or decoder layer, equal to its ``forward``.
@@ -114,14 +117,18 @@ def run_layer(
         x: (n, C) the real tokens.
         packing: where they stand.
         mask: (B, 1, 1 or T, T) bool, true where a row has a token to attend to; None for causal
-            attention, which needs no other mask because nothing real stands behind a row.
+            attention, which needs no other mask because nothing real stands behind a row. With
+            ``before`` (B, 1, T, P + T).
+        before: keys and values (B, H, P, D) of tokens in front of x, which x attends to as well.
+        keep: gets those of x.
         source: this layer's entry of :func:`project_source`; None without encoder attention.
         source_mask: (B, 1, 1, S) bool, true where there is a source token.
 
     Returns:
         (n, C).
     """
-    x = _residual(layer, layer.self_attn_layer_norm, x, _attend_to_itself, packing, mask)
+    norm = layer.self_attn_layer_norm
+    x = _residual(layer, norm, x, _attend_to_itself, packing, mask, before, keep)
     if source is not None:
         norm = layer.encoder_attn_layer_norm
         x = _residual(layer, norm, x, _attend_to_source, packing, source, source_mask)
@@ -174,10 +181,21 @@ def _rate(dropout: FairseqDropout) -> float:
     return dropout.p if dropout.training or dropout.apply_during_inference else 0.0
 
 
-def _attend_to_itself(layer: Layer, x: Tensor, packing: Packing, mask: Tensor | None) -> Tensor:
+def _attend_to_itself(
+    layer: Layer,
+    x: Tensor,
+    packing: Packing,
+    mask: Tensor | None,
+    before: KeysAndValues | None,
+    keep: list[KeysAndValues] | None,
+) -> Tensor:
     attention = layer.self_attn
-    projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-    q, k, v = (_heads(packing.rows(project(x)), attention) for project in projections)
+    q = _heads(packing.rows(attention.q_proj(x)), attention)
+    k, v = _keys_and_values(attention, x, packing)
+    if keep is not None:
+        keep.append((k, v))
+    if before is not None:
+        k, v = (torch.cat(parts, dim=2) for parts in zip(before, (k, v), strict=True))
     return _attend(attention, q, k, v, packing, mask=mask, causal=mask is None)
 
 
@@ -185,7 +203,7 @@ def _attend_to_source(
     layer: Layer,
     x: Tensor,
     packing: Packing,
-    source: tuple[Tensor, Tensor],
+    source: KeysAndValues,
     mask: Tensor | None,
 ) -> Tensor:
     attention = layer.encoder_attn
@@ -223,9 +241,34 @@ def _feed_forward(layer: Layer, x: Tensor) -> Tensor:
     return layer.fc2(_drop(layer.activation_dropout_module, y, kept=True))
 
 
+def _keys_and_values(attention: MultiheadAttention, x: Tensor, packing: Packing) -> KeysAndValues:
+    k, v = attention.k_proj(x), attention.v_proj(x)
+    return _heads(packing.rows(k), attention), _heads(packing.rows(v), attention)
+
+
+def run_before(layers: Iterable[Layer], x: Tensor, packing: Packing) -> list[KeysAndValues]:
+    """Keys and values of tokens that come before all others, at each layer.
+
+    Args:
+        layers: of a decoder without an encoder.
+        x: (p, C) what goes into the first of them.
+        packing: where it stands.
+
+    Returns:
+        Keys and values of each layer, (B, H, P, D) each.
+    """
+    found: list[KeysAndValues] = []
+    *layers, last = layers
+    for layer in layers:
+        x = run_layer(layer, x, packing, keep=found)
+    # What comes out of the last layer nobody reads.
+    x = last.self_attn_layer_norm(x) if last.normalize_before else x
+    return [*found, _keys_and_values(last.self_attn, x, packing)]
+
+
 def project_source(
     layers: Iterable[Layer], states: Tensor, packing: Packing
-) -> list[tuple[Tensor, Tensor] | None]:
+) -> list[KeysAndValues | None]:
     """Keys and values of the encoder's output for all layers.
 
     Args:
@@ -236,9 +279,5 @@ def project_source(
     Returns:
         Keys and values of each layer, (B, H, S, D) each; None for one without encoder attention.
     """
-
-    def of(attention: MultiheadAttention) -> tuple[Tensor, Tensor]:
-        k, v = attention.k_proj(states), attention.v_proj(states)
-        return _heads(packing.rows(k), attention), _heads(packing.rows(v), attention)
-
-    return [of(layer.encoder_attn) if layer.encoder_attn else None for layer in layers]
+    attentions = (layer.encoder_attn for layer in layers)
+    return [attention and _keys_and_values(attention, states, packing) for attention in attentions]

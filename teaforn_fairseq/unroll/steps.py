@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from teaforn_fairseq.decoders.base import DecoderAdapter, Places, Runner, StockOutput
+from teaforn_fairseq.decoders.base import DecoderAdapter, Places, PromptSlots, Runner, StockOutput
 from teaforn_fairseq.decoders.vocabulary import Vocabulary
 from teaforn_fairseq.feedbacks import Feedback
 from teaforn_fairseq.packed.packing import Packing
@@ -57,6 +57,11 @@ class UnrollSettings:
     recompute: bool = False
     prefix: Prefix = Prefix()
 
+    @property
+    def keeps_prompts(self) -> bool:
+        """Whether a prompt's slots are step 1's at every step (method.md, fact 5)."""
+        return self.prefix.end is not None and not self.shifted and not self.free_running
+
 
 @dataclass(frozen=True)
 class Start:
@@ -68,6 +73,7 @@ class Start:
         places: where step 1's slots stand in their sentences.
         vocabulary: E and W, for the feedback.
         given: (n,) bool, true where a slot keeps its gold embedding at every step.
+        prompt: what stands in front of these slots; None for nothing.
     """
 
     packing: Packing
@@ -75,6 +81,7 @@ class Start:
     places: Places
     vocabulary: Vocabulary
     given: Tensor
+    prompt: PromptSlots | None = None
 
 
 def unroll(
