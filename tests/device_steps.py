@@ -81,8 +81,10 @@ def _family_cases():
         for family, (arch, own) in FAMILIES.items()
         for way, options in ways.items()
     }
-    prompted = ways[", shifted"] | {"teaforn_prompt_end": PROMPT_END}
-    return cases | {"lm, prompts": (*FAMILIES["lm"], prompted)}
+    prompt = {"label_smoothing": 0.1, "teaforn_prompt_end": PROMPT_END}
+    return cases | {
+        f"lm, prompts{way}": (*FAMILIES["lm"], prompt | options) for way, options in ways.items()
+    }
 
 
 # By name: architecture, options of the model, options of the criterion.

@@ -13,6 +13,7 @@ from prompted_lines import EOS, LINES, LM, PAD, A, behind_a, lines
 
 from teaforn_fairseq.packed.packing import Packing
 from teaforn_fairseq.unroll.prefix import Prefix
+from teaforn_fairseq.unroll.prompt import PromptSizes
 
 pytestmark = pytest.mark.usefixtures("wide_softmax")
 WEIGHTS = (1, 0.5, 0.25)
@@ -218,10 +219,11 @@ def test_the_trainer_counts_and_checks_lines_before_they_leave_the_cpu(build, te
     criterion, sample = teaforn(2, teaforn_prompt_end="a"), lines()
     criterion.note_labels(sample)
     assert sample["num_labels"] == 10
+    assert sample["prompt_sizes"] == PromptSizes(prompts=(10, 4), behind=(10, 3))
     noted = criterion(build("teaforn_transformer_lm", **LM), sample | {"num_labels": 5})
     assert noted[1] == 5  # not counted again
     teaforn(2).note_labels(other := lines())
-    assert "num_labels" not in other
+    assert not {"num_labels", "prompt_sizes"} & other.keys()
 
 
 @pytest.mark.parametrize("line", [[5, 6, 7, EOS], [5, 6, 7, A]], ids=["no end", "nothing behind"])

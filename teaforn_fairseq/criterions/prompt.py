@@ -10,10 +10,13 @@ from fairseq.data import Dictionary
 from fairseq.models import FairseqLanguageModel
 from torch import Tensor
 
+from teaforn_fairseq.packed.packing import target_slots
 from teaforn_fairseq.unroll.prefix import Prefix
+from teaforn_fairseq.unroll.prompt import PromptSizes
 
 FLAG = "--teaforn-prompt-end"
 NUM_LABELS = "num_labels"
+SIZES = "prompt_sizes"
 LINES = "eos"  # other blocks begin inside a line, or hold several, and so several prompts
 
 
@@ -65,16 +68,20 @@ class Prompt:
             )
 
     def note_labels(self, sample: dict[str, Any]) -> None:
-        """Note the number of labels behind the prompts in a batch that is still on the CPU.
+        """Note the sizes of the prompts, and the number of labels behind them, on the CPU.
 
         Args:
-            sample: a batch of fairseq's; gets an entry ``num_labels``.
+            sample: a batch of fairseq's; gets entries ``num_labels`` and ``prompt_sizes`` unless
+                it is on a GPU already.
 
         Raises:
             ValueError: a row has no prompt, or nothing behind it.
         """
-        if sample["target"].is_cpu:
-            sample[NUM_LABELS] = self._num_labels(sample["target"], sample["id"])
+        tokens, target = sample["net_input"]["src_tokens"], sample["target"]
+        if target.is_cpu:
+            sample[NUM_LABELS] = self._num_labels(target, sample["id"])
+            slots = target_slots(tokens, target, self.dictionary.pad())
+            sample[SIZES] = PromptSizes.of(slots, self.prefix.labels(target))
 
     def counted(self, sample: dict[str, Any]) -> dict[str, Any]:
         """The batch with the labels behind its prompts as ``ntokens``.

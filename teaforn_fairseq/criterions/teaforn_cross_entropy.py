@@ -14,7 +14,7 @@ from torch import Tensor
 
 from teaforn_fairseq.criterions.in_force import as_flags, in_force
 from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
-from teaforn_fairseq.criterions.prompt import check_model, prompt_of
+from teaforn_fairseq.criterions.prompt import SIZES, check_model, prompt_of
 from teaforn_fairseq.loss.steps_loss import LossSettings
 from teaforn_fairseq.models.twins import chosen_model, require_unrollable
 from teaforn_fairseq.models.unrollable import NUM_SLOTS
@@ -123,6 +123,7 @@ class TeaForNCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
                 **sample["net_input"],
                 target=sample["target"],
                 num_tokens=sample.get(NUM_SLOTS),
+                prompt_sizes=sample.get(SIZES),
                 unroll_settings=now.settings,
                 loss_settings=replace(
                     self.loss_settings, weights=now.weights, share=now.share, reduce=reduce

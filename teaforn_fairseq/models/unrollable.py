@@ -23,7 +23,7 @@ from teaforn_fairseq.models import hydra_options
 from teaforn_fairseq.packed.encoder import EncoderOutput, encode
 from teaforn_fairseq.packed.packing import Packing, target_slots
 from teaforn_fairseq.unroll.plan import UnrollPlan
-from teaforn_fairseq.unroll.prompt import behind_prompt
+from teaforn_fairseq.unroll.prompt import PromptSizes, behind_prompt
 from teaforn_fairseq.unroll.steps import Start, UnrollSettings, free_run, unroll
 
 logger = logging.getLogger(__name__)
@@ -193,6 +193,7 @@ class Unrollable:
         loss_settings: LossSettings | None = None,
         target: Tensor | None = None,
         num_tokens: int | None = None,
+        prompt_sizes: PromptSizes | None = None,
         **stock_kwargs: Any,
     ) -> Any:
         """Stock forward pass, or the loss of an unroll when ``unroll_settings`` are given.
@@ -205,6 +206,7 @@ class Unrollable:
             target: (B, T) labels y_1..y_T, read only with ``unroll_settings``.
             num_tokens: what :meth:`note_slots` counted; where it is not given they are counted
                 here, for which a GPU is waited for.
+            prompt_sizes: the same of prompts, as ``criterions.prompt`` notes them.
             stock_kwargs: as ``stock_args``, by name.
 
         Returns:
@@ -217,7 +219,8 @@ class Unrollable:
             return super().forward(*stock_args, **stock_kwargs)
         if target is None or loss_settings is None:
             raise ValueError("unroll_settings: must come with target and loss_settings; give both.")
-        own = {"settings": unroll_settings, "target": target, "num_tokens": num_tokens}
+        own = {"settings": unroll_settings, "target": target}
+        own |= {"num_tokens": num_tokens, "prompt_sizes": prompt_sizes}
         steps, labels, packing, vocabulary = self.unrolled(*stock_args, **own, **stock_kwargs)
         pad = self.decoder.embed_tokens.padding_idx
         return StepsLoss(vocabulary.projection, pad, loss_settings)(steps, labels, packing)
@@ -228,6 +231,7 @@ class Unrollable:
         settings: UnrollSettings,
         target: Tensor,
         num_tokens: int | None = None,
+        prompt_sizes: PromptSizes | None = None,
         **stock_kwargs: Any,
     ) -> Unrolled:
         """The unroll alone; the arguments are those of :meth:`forward`.
@@ -244,12 +248,13 @@ class Unrollable:
         given = prefix.slots(target, packing)
         start = Start(packing, packing.pack(vocabulary.dress(rows)), places, vocabulary, given)
         if settings.keeps_prompts and decoder.takes_prompts and not (padded or encoder_output):
-            start = behind_prompt(start, prefix.labels(target))
+            start = behind_prompt(start, prefix.labels(target), prompt_sizes)
         steps = self._steps(decoder, start, encoder_output, settings)
         counted = prefix.counting(target, pad)
         ignored = prefix.labels(target) if counted is target else None  # padding is anyway
-        labels = Labels(counted, settings.shifted, ignored)
-        return Unrolled(steps, labels, start.packing, vocabulary)
+        return Unrolled(
+            steps, Labels(counted, settings.shifted, ignored), start.packing, vocabulary
+        )
 
     def _steps(
         self,

@@ -12,6 +12,8 @@ slot, which reads y_K, is gold at every step.
 B batch, T target length, n real target tokens (slots).
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -20,27 +22,52 @@ from teaforn_fairseq.packed.packing import Packing
 from teaforn_fairseq.unroll.steps import Start
 
 
-def behind_prompt(start: Start, labels: Tensor) -> Start:
+@dataclass(frozen=True)
+class PromptSizes:
+    """Number of slots, and of those in the longest row.
+
+    Attributes:
+        prompts: of a batch's prompts.
+        behind: of what is behind them.
+    """
+
+    prompts: tuple[int, int]
+    behind: tuple[int, int]
+
+    @classmethod
+    def of(cls, slots: Tensor, labels: Tensor) -> "PromptSizes":
+        """Count them; a GPU is waited for.
+
+        Args:
+            slots: (B, T) bool, true at the slots.
+            labels: (B, T) bool, true at the given labels.
+        """
+        rows = torch.stack([(slots & part).sum(1) for part in (labels, ~labels)])  # 2 x B
+        sizes = torch.stack((rows.sum(1), rows.amax(1)), dim=1).tolist()
+        return cls(*map(tuple, sizes))
+
+
+def behind_prompt(start: Start, labels: Tensor, sizes: PromptSizes | None) -> Start:
     """The slots whose labels count, with the others in front of them.
 
     Args:
         start: all n slots, none of them hidden.
         labels: (B, T) bool, true at the given labels y_1..y_K of a row; each row has one at least,
-            and others behind them. A GPU is waited for, as their numbers are not known to the CPU.
+            and others behind them.
+        sizes: where they were counted on the CPU; None counts them, for which a GPU is waited for.
     """
-    given = start.packing.pack(labels)
-    prompt, rest = (_part(start, of) for of in (given, given.logical_not()))
+    slots = start.packing.unpack(torch.ones_like(start.given))
+    sizes = sizes or PromptSizes.of(slots, labels)
+    prompt = _part(start, slots & labels, sizes.prompts)
+    rest = _part(start, slots & ~labels, sizes.behind)
     return Start(
         rest.packing, rest.gold, rest.places, start.vocabulary, rest.packing.begins, prompt
     )
 
 
-def _part(start: Start, wanted: Tensor) -> PromptSlots:
-    """The wanted of the slots, (n,) bool."""
-    there = start.packing.unpack(wanted)
-    sizes = there.sum(1)
-    number, length = torch.stack((sizes.sum(), sizes.max())).tolist()
-    packing = Packing.of(there, number, length)
+def _part(start: Start, there: Tensor, sizes: tuple[int, int]) -> PromptSlots:
+    """Some of the slots, (B, T) bool."""
+    packing = Packing.of(there, *sizes)
     chosen = torch.searchsorted(start.packing.index, packing.index)
     positions = start.places.positions
     return PromptSlots(
