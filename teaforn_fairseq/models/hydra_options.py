@@ -46,3 +46,8 @@ def _known(model_cls: Any, arch: str) -> set[str]:
     defaults = Namespace()
     ARCH_CONFIG_REGISTRY[arch](defaults)
     return {action.dest for action in parser._actions} | vars(defaults).keys() | {"_name"}
+
+
+def has_dataclass(model: type) -> bool:
+    """Whether fairseq knows the model's options from a dataclass, which then lists ours as well."""
+    return getattr(model, "__dataclass", None) is not None

@@ -72,7 +72,7 @@ class Unrollable:
     def add_args(cls, parser: ArgumentParser) -> None:
         """The stock options, and our own."""
         super().add_args(parser)
-        if not _has_dataclass(cls):
+        if not hydra_options.has_dataclass(cls):
             parser.add_argument("--teaforn-unshared", action="store_true", help=UNSHARED_HELP)
 
     @classmethod
@@ -83,7 +83,7 @@ class Unrollable:
             ValueError: adaptive softmax, an input that is no embedding table, or in a YAML
                 configuration an option that the model does not have.
         """
-        if not _has_dataclass(cls):
+        if not hydra_options.has_dataclass(cls):
             args = hydra_options.as_namespace(args, cls, task)
         for option, need in cls.needs.items():
             if getattr(args, option, None):
@@ -295,8 +295,3 @@ class Unrollable:
         vocabulary, (rows, *source_rows) = look_up(self.decoder, *streams)
         encoder_output = encode(self.encoder, src_tokens, src_lengths, *source_rows)
         return prev_output_tokens, rows, vocabulary, encoder_output
-
-
-def _has_dataclass(model: type[Unrollable]) -> bool:
-    """Whether fairseq knows the model's options from a dataclass, which then lists ours as well."""
-    return getattr(model, "__dataclass", None) is not None
