@@ -70,14 +70,19 @@ WIDE = {
 }
 
 
-def _both(name: str, what: str, **task: Any) -> dict[str, Cell]:
+# Of edges as two words, each name of which is learned to be looked back from by itself.
+SHALLOW = {"LAYERS": "3", "DECODER_LAYERS": "1", "FFN": "256", "LR": "0.005"}
+
+
+def _both(name: str, what: str, updates: int = 6000, **task: Any) -> dict[str, Cell]:
     """Teacher forcing and look-ahead on another task.
 
     N = l - 2: the last node is the goal, and with the one before it the way back begins.
     """
+    task["updates"] = updates
     n = STARS[task.get("stars", "2x5")].length - 2
-    ahead = Cell(f"{what}: N = {n}, the last one weighs 3", str(n), last(n), updates=6000, **task)
-    forced = Cell(f"{what}: teacher forcing", "1", updates=6000, **task)
+    ahead = Cell(f"{what}: N = {n}, the last one weighs 3", str(n), last(n), **task)
+    forced = Cell(f"{what}: teacher forcing", "1", **task)
     return {f"{name}-n1": forced, f"{name}-n{n}": ahead}
 
 
@@ -114,6 +119,13 @@ CELLS: dict[str, Cell] = {
     **_both("2x7", "G(2, 7)", stars="2x7"),
     **_both("3x4", "G(3, 4)", stars="3x4"),
     **_both("5x5", "G(5, 5)", stars="5x5", **WIDE),
-    **_both("words", "words", form="words"),
-    **_both("lm", "decoder alone", family="transformer_lm"),
+    **_both("lm", "decoder alone", 12000, family="transformer_lm"),
+    **_both(
+        "words",
+        "words, decoder alone",
+        20000,
+        form="words",
+        family="transformer_lm",
+        given=SHALLOW,
+    ),
 }
