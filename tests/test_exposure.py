@@ -11,6 +11,7 @@ import torch
 from commands import CHECKOUT, NO_DROPOUT, STOCK, run
 from fairseq import checkpoint_utils
 
+from teaforn_fairseq.decoders.transformer import TransformerAdapter
 from teaforn_fairseq.exposure.command import main
 
 GROUPS = {"6-10": range(6, 11), "11-20": range(11, 21), "21-50": range(21, 51)}
@@ -211,10 +212,12 @@ def test_every_number_is_that_of_plain_code(data, stock, learned, tmp_path, feed
             assert_alike(as_dict(result["references"]), gold)
 
 
-@pytest.mark.parametrize("prompt_end", ["=>", None])
+@pytest.mark.parametrize(("prompt_end", "once"), [("=>", True), ("=>", False), (None, True)])
 def test_a_language_model_goes_on_from_its_prompts_if_there_are_any(
-    prompted, prompting, tmp_path, prompt_end
+    prompted, prompting, tmp_path, monkeypatch, prompt_end, once
 ):
+    if not once:  # as with fairseq's layers, prompts go through every step
+        monkeypatch.setattr(TransformerAdapter, "takes_prompts", False)
     options = ["--teaforn-prompt-end", prompt_end] if prompt_end else []
     result = measured(prompted, tmp_path, ("lm", prompting), options=options)
     with torch.no_grad():

@@ -21,7 +21,7 @@ from teaforn_fairseq.exposure.road import Batch, Road
 from teaforn_fairseq.exposure.words import Words
 from teaforn_fairseq.loss.steps_loss import LossSettings, StepsLoss
 from teaforn_fairseq.models.unrollable import NUM_SLOTS
-from teaforn_fairseq.packed.packing import Packing
+from teaforn_fairseq.packed.packing import Packing, target_slots
 from teaforn_fairseq.unroll.prefix import Prefix
 from teaforn_fairseq.unroll.steps import UnrollSettings
 
@@ -136,28 +136,31 @@ class Measurement:
         rows = Batch(*map(packing.rows, (gold, real, best)), behind_own=None)
         self._read(self.references, rows.labels, rows.counts)
         if self.generator:
-            rows = self._decode(sample, rows, packing)
+            rows = self._decode(sample, rows, labels.target)
         self.road.add(rows)
 
-    def _decode(self, sample: dict[str, Any], rows: Batch, packing: Packing) -> Batch:
+    def _decode(self, sample: dict[str, Any], rows: Batch, labels: Tensor) -> Batch:
         """The rows with the greedy hypotheses, whose words are counted."""
-        given = None
-        if self.prompt:  # what the model is given is what it has read
-            inputs = packing.rows(packing.pack(sample["net_input"]["src_tokens"]))
-            given = self._given(inputs[:, 1:], rows.counts[:, :-1])
+        given = self._given(sample, labels) if self.prompt else None
         found = self.task.inference_step(self.generator, [self.model], sample, prefix_tokens=given)
         own = torch.full_like(rows.labels, self.pad, device="cpu")
         starts = [0] * len(own) if given is None else given.ne(self.pad).sum(1).tolist()
-        for row, start, hypotheses in zip(own, starts, found, strict=True):
+        # A prompt that goes through the decoder once is not in the rows.
+        behind = rows.counts[:, 0].tolist()
+        for row, start, is_behind, hypotheses in zip(own, starts, behind, found, strict=True):
             tokens = hypotheses[0]["tokens"].cpu()
-            row[: len(tokens)] = tokens[: len(row)]
+            here = tokens[start:] if is_behind else tokens
+            row[: len(here)] = here[: len(row)]
             self.hypotheses.add(self._words(tokens[start:]))
         return replace(rows, behind_own=own.to(rows.labels.device))
 
-    def _given(self, tokens: Tensor, counts: Tensor) -> Tensor:
-        """(B, T - 1) the prompts alone: what stands before the first token that counts."""
+    def _given(self, sample: dict[str, Any], labels: Tensor) -> Tensor:
+        """(B, T - 1) the prompts alone: what is read before the first of labels (B, T) counts."""
+        read = sample["net_input"]["src_tokens"]
+        slots = Packing.of(target_slots(read, sample["target"], self.pad))
+        read, counts = (slots.rows(slots.pack(x)) for x in (read, labels.ne(self.pad)))
         behind = counts.cummax(1).values
-        return tokens.masked_fill(behind, self.pad)
+        return read[:, 1:].masked_fill(behind[:, :-1], self.pad)
 
     def _read(self, ngrams: NGrams, rows: Tensor, counts: Tensor) -> None:
         for row, counted in zip(rows.cpu(), counts.cpu(), strict=True):
