@@ -123,7 +123,7 @@ CELLS: dict[str, Cell] = {
     **_both(
         "words",
         "words, decoder alone",
-        20000,
+        30000,
         form="words",
         family="transformer_lm",
         given=SHALLOW,
