@@ -78,6 +78,15 @@ def test_counts_at_the_base_size_are_those_of_the_method(system, expected):
     assert round(ratio, 2) == round(expected, 2)
 
 
+def test_a_prompt_is_counted_once_and_without_the_end_of_the_last_layer():
+    shape = Shape(encoder_layers=0, decoder_layers=2, width=10, ffn=30, heads=1, vocabulary=70)
+    tokens = Tokens(source=0, target=5, prompt=20)
+    layer, keys_and_values, projection = 4 * 100 + 2 * 300, 2 * 100, 700
+    prompt, step = 20 * (layer + keys_and_values), 5 * (2 * layer + projection)
+    assert step_cost(shape, tokens) == 3 * 25 * (2 * layer + projection)
+    assert step_cost(shape, tokens, parse_system("n3")) == 3 * (prompt + 3 * step)
+
+
 def test_counts_take_each_side_at_its_own_length():
     shape = Shape(encoder_layers=3, decoder_layers=2, width=10, ffn=30, heads=1, vocabulary=70)
     source = 3 * (400 + 600) + 2 * 200  # the encoder, and its K and V

@@ -70,7 +70,7 @@ WIDE = {
 }
 
 
-# Of edges as two words, each name of which is learned to be looked back from by itself.
+# The first that began to find the way where an edge is two words.
 SHALLOW = {"LAYERS": "3", "DECODER_LAYERS": "1", "FFN": "256", "LR": "0.005"}
 
 
