@@ -164,7 +164,10 @@ if [[ -z $dry_run ]]; then
     constraints "$OUT/constraints.txt"
 fi
 for cell in "${CELLS[@]}"; do
-    # Not in a condition: errexit would be off inside.
-    (test_cell "$cell") & wait $! || failed+=("$cell")
+    set +e # not a condition, in which errexit would be off inside, nor &, which ignores Ctrl-C
+    (set -e && test_cell "$cell")
+    status=$?
+    set -e
+    ((status == 0)) || failed+=("$cell")
 done
 [[ ${#failed[@]} == 0 ]] || die "failed: ${failed[*]}"

@@ -36,8 +36,14 @@ def hanging(archives, tmp_path, settings):
 
 
 def start(*words, env, script=RECIPE, **kwargs):
-    path = {"PATH": f"{BIN}:{os.environ['PATH']}"}
-    return subprocess.Popen([script, *words], env={**os.environ, **path, **env}, **kwargs)
+    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **env}
+    return subprocess.Popen([script, *words], env=env, preexec_fn=listen, **kwargs)
+
+
+def listen():
+    """To signals that a suite in the background, or under nohup, ignores and would hand on."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 RECIPES = re.compile(r"scripts/(recipe|quickstart)\.(py|sh)")
