@@ -15,6 +15,7 @@ from study.rows import read
 from translation_study.arms import ARMS, cut
 from translation_study.jobs import Place, job_of, prepare, train_command
 from translation_study.scores import kept
+from translation_study.summary import summary_row
 from translation_study.table import Score, Table
 from translation_study.trainings import Run, seconds
 
@@ -120,6 +121,19 @@ def check_summary(table):
     assert [(x["arm"], x["seed"], x["beam"]) for x in tested] == [("b", "1", "1"), ("b", "2", "1")]
     heads = lines(table.folder / "summary.tsv")[0].split("\t")
     assert heads == list(summary["rows"][0])
+
+
+def test_the_summary_compares_with_teacher_forcing_of_both_lengths():
+    bleu = {"a": (30.0, 31.0), "b": (30.5, 32.5), "c": (31.0, 31.5)}
+    arms = {x: {1: score(x, 1, bleu=y[0]), 2: score(x, 2, bleu=y[1])} for x, y in bleu.items()}
+    a, b, c = (summary_row(x, arms, {}) for x in bleu)
+    assert (a["bleu_difference"], a["bleu_difference_to_c"]) == (None, -0.75)
+    assert (b["bleu_difference"], b["bleu_difference_to_c"]) == (1.0, 0.25)
+    assert (c["bleu_difference"], c["bleu_difference_to_c"]) == (0.75, None)
+    interval = t_interval([-0.5, 1.0])
+    for end in ("low", "high"):
+        assert b[f"bleu_{end}_to_c"] == pytest.approx(getattr(interval, end), abs=0.006)
+    assert summary_row("b", {"b": arms["b"]}, {})["bleu_low_to_c"] is None
 
 
 def test_a_t_interval_is_the_formula_s():

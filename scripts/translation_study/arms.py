@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 UPDATES = 8000
 BASELINE = "a"  # with which the others are compared
+SAME_TIME = "c"  # and with this, which has had the time of N = 2
 
 
 @dataclass(frozen=True)

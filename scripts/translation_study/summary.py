@@ -1,4 +1,4 @@
-"""What the scores come to for each arm, beam, set and pair: over the seeds, and against arm a."""
+"""What the scores of each arm, beam, set and pair come to, over the seeds and against a and c."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -9,7 +9,7 @@ from study.rows import append, read, write_summary
 
 from teaforn_fairseq.beams.generated import read_lines
 from teaforn_fairseq.beams.statistics import CONFIDENCE, compared, p_value, signatures
-from translation_study.arms import ARMS, BASELINE
+from translation_study.arms import ARMS, BASELINE, SAME_TIME
 from translation_study.scores import kept, reference
 from translation_study.table import SIGNIFICANCE, Score, Table
 
@@ -29,14 +29,15 @@ def summarize(table: Table, work: Path) -> None:
     for score in table.scores():
         cells[score.cell][score.arm][score.seed] = score
     tested = test_all(table, work, cells)
-    rows = [
-        summary_row(name, arms[name], arms.get(BASELINE, {}), tested)
-        for arms in cells.values()
-        for name in arms
-    ]
+    rows = [summary_row(name, arms, tested) for arms in cells.values() for name in arms]
     if not rows:
         return
-    about = {"baseline": BASELINE, "confidence": CONFIDENCE, "signatures": signatures()}
+    about = {
+        "baseline": BASELINE,
+        "same_time": SAME_TIME,
+        "confidence": CONFIDENCE,
+        "signatures": signatures(),
+    }
     write_summary(table.folder, rows, **about)
 
 
@@ -68,25 +69,27 @@ def named(score: Score) -> tuple[str, ...]:
     return score.pair, score.arm, str(score.seed), score.set, str(score.beam)
 
 
-def summary_row(
-    name: str, seeds: dict[int, Score], base: dict[int, Score], tested: P
-) -> dict[str, Any]:
+def summary_row(name: str, arms: dict[str, dict[int, Score]], tested: P) -> dict[str, Any]:
     """What the seeds of an arm come to in a cell.
 
     Args:
         name: of the arm.
-        seeds: its scores.
-        base: arm a's.
+        arms: scores by arm and seed.
         tested: p by pair, arm, seed, set and beam.
     """
-    scores = [seeds[seed] for seed in sorted(seeds)]
+    scores = [arms[name][seed] for seed in sorted(arms[name])]
     pair, of_set, beam = scores[0].cell
     row = {"pair": pair, "set": of_set, "beam": beam, "arm": name, "what": ARMS[name].what}
     row["seeds"] = " ".join(str(x.seed) for x in scores)
-    others = {} if name == BASELINE else base
     for position, metric in enumerate(("bleu", "chrf")):
         values = {x.seed: getattr(x, metric) for x in scores}
-        row |= compared(metric, values, {x: getattr(y, metric) for x, y in others.items()})
+        to_base, to_same_time = (
+            compared(metric, values, {x: getattr(y, metric) for x, y in others.items()})
+            for others in ({} if name == x else arms.get(x, {}) for x in (BASELINE, SAME_TIME))
+        )
+        row |= to_base
+        for part in ("difference", "low", "high"):
+            row[f"{metric}_{part}_to_{SAME_TIME}"] = to_same_time[f"{metric}_{part}"]
         found = [tested.get(named(x)) for x in scores]
         row[f"{metric}_p"] = " ".join(f"{p[position]:.4f}" if p else "-" for p in found)
     row["brevity_penalty"] = round(fmean(x.brevity_penalty for x in scores), 4)
