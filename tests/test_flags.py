@@ -22,7 +22,7 @@ OTHERS = ["teaforn_unshared", "eval_bleu_beams", "eval_bleu_references"]
 def entries(printed):
     """Help of each flag, its lines joined, by the flag's name with underscores."""
     parts = [" ".join(part.split()) for part in printed.split("\n  --")[1:]]
-    return {part.split()[0].replace("-", "_"): part for part in parts}
+    return {part.split()[0].rstrip(",").replace("-", "_"): part for part in parts}  # --arch, -a
 
 
 @pytest.mark.parametrize("option", ["--help", None])

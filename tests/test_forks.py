@@ -57,7 +57,7 @@ def comparable(out):
     """The lines without time and speed, what an import prints, and the frames of a traceback."""
     lines = [re.sub(r"0x[0-9a-f]+", "@", line) for line in out.splitlines()]
     return [
-        re.sub(r"^(sys|<frozen runpy>):#", "", no_time(line))
+        re.sub(r"^(<?sys>?|<frozen runpy>):#", "", no_time(line))
         for line in lines
         if "text_to_speech" not in line and not re.match(r"  (File|  )", line)
     ]
@@ -67,7 +67,7 @@ LOOK = """
 import logging, multiprocessing, os, signal, sys
 import fairseq, numpy, torch
 print("teaforn_fairseq" in sys.modules, __name__, sys.argv, os.getcwd(), dict(os.environ))
-print(*sys.path, sep=os.linesep)
+print(*dict.fromkeys(sys.path), sep=os.linesep)
 print([signal.getsignal(x) for x in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)])
 print(torch.get_num_threads(), multiprocessing.get_start_method(), sys.stdout.line_buffering)
 print(logging.root.level, [vars(x).get("level") for x in logging.root.handlers])
