@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from commands import TEAFORN, TRANSLATION, export, generate, run, train
+from commands import ROOT, TEAFORN, TRANSLATION, export, generate, run, train
 from fairseq.data import Dictionary
 from sentencepiece import SentencePieceProcessor
 
@@ -290,3 +290,11 @@ def test_without_transformers_the_package_to_install_is_named(last, tmp_path, mo
     with pytest.raises(SystemExit, match=r"needs the package transformers; .*\.\[huggingface\]"):
         main([str(last), str(tmp_path / "model"), "--format", "huggingface"])
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", ["OSError", "RuntimeError"])  # one for CPUs, for another CUDA
+def test_it_does_without_a_torchaudio_that_does_not_load(error, tmp_path):
+    (tmp_path / "torchaudio.py").write_text(f"raise {error}")
+    code = "from teaforn_fairseq.export.huggingface_format import require_transformers as check;"
+    code += " check(); from transformers import FSMTForConditionalGeneration"
+    run("python", "-c", code, env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})

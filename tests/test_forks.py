@@ -59,12 +59,13 @@ def comparable(out):
     return [
         re.sub(r"^(<?sys>?|<frozen runpy>):#", "", no_time(line))
         for line in lines
-        if "text_to_speech" not in line and not re.match(r"  (File|  )", line)
+        if not re.search("text_to_speech|torch.jit.script|^  (File|  |warnings.warn)", line)
     ]
 
 
 LOOK = """
-import logging, multiprocessing, os, signal, sys
+import logging, multiprocessing, os, signal, sys, warnings
+warnings.simplefilter("ignore")  # what an import says
 import fairseq, numpy, torch
 print("teaforn_fairseq" in sys.modules, __name__, sys.argv, os.getcwd(), dict(os.environ))
 print(*dict.fromkeys(sys.path), sep=os.linesep)

@@ -37,12 +37,13 @@ def require_transformers() -> None:
     Raises:
         ValueError: it cannot.
     """
-    # transformers imports it with most models. PyPI's does not load beside a PyTorch for CPUs.
+    # transformers imports it with most models. PyPI's loads beside no PyTorch for CPUs, or for
+    # another CUDA than its own.
     try:
         import torchaudio  # pyright: ignore[reportMissingImports]  # noqa: F401
     except ImportError:
         pass
-    except OSError:
+    except (OSError, RuntimeError):
         sys.modules["torchaudio"] = None  # pyright: ignore[reportArgumentType]
     try:
         import safetensors  # noqa: F401
