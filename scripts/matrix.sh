@@ -78,7 +78,7 @@ install_cell() {
     local python=$1 distribution=$2 torch=$3 venv=$4 pins=$5
     local -a pip=("$venv/bin/python" -m pip install --quiet --constraint "$pins")
     run "python$python" -m venv "$venv"
-    run "${pip[@]}" "torch==$torch.*" torchaudio numpy Cython setuptools wheel
+    run "${pip[@]}" "torch==$torch.*" torchaudio numpy Cython "setuptools>=77" wheel
     # fairseq-fixed is compiled against the torch that is there.
     run "${pip[@]}" --no-build-isolation "torch==$torch.*" "$distribution<0.13" \
         sacrebleu sentencepiece Babel num2words ctranslate2 rouge-score sacremoses hypothesis \

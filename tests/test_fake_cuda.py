@@ -101,6 +101,21 @@ def become_fake(model):
                     own[name] = made.setdefault(x, there(x))
 
 
+WORDS = {"input": torch.long, "weight": torch.float}
+
+
+def needs_driver():
+    """Whether this PyTorch asks for CUDA's driver to look up fake words, as 2.4 does."""
+    with FakeTensorMode(), Pretended():
+        try:
+            fake = {x: torch.ones(2, 2, dtype=y, device=GPU) for x, y in WORDS.items()}
+            torch.nn.functional.embedding(**fake)
+        except RuntimeError:
+            return True
+    return False
+
+
+@pytest.mark.skipif(needs_driver(), reason="this PyTorch's fake tensors ask for CUDA's driver")
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_step_stays_on_the_gpu_and_waits_for_nothing(step, case):
     loss, log = step(*case)
