@@ -163,9 +163,11 @@ if [[ -z $dry_run ]]; then
     mkdir -p "$OUT"
     constraints "$OUT/constraints.txt"
 fi
+# Else bash goes on, as pytest ends by itself when it is interrupted.
+trap 'exit 130' INT
 for cell in "${CELLS[@]}"; do
     set +e # not a condition, in which errexit would be off inside, nor &, which ignores Ctrl-C
-    (set -e && test_cell "$cell")
+    (trap 'exit 130' INT && set -e && test_cell "$cell")
     status=$?
     set -e
     ((status == 0)) || failed+=("$cell")
