@@ -23,6 +23,9 @@ import teaforn_fairseq  # noqa: F401  registers the twins
 from teaforn_fairseq.criterions.options import TeaForNCrossEntropyCriterionConfig
 from teaforn_fairseq.criterions.teaforn_cross_entropy import TeaForNCrossEntropyCriterion
 
+# As most users have it: what a command says last must come last without it too.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 SMALL = {
     "encoder_layers": 2,
     "decoder_layers": 2,

@@ -65,7 +65,7 @@ FAILS = """
 import pathlib, sys, time
 while not pathlib.Path(sys.argv[1]).read_text():
     time.sleep(0.02)
-print(*range(99), sep="\\n")
+print(*range(99), sep="\\n", flush=True)
 sys.exit("no such flag")
 """
 

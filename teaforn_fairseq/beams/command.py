@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         plan = plan_of(args, words[split + 1 :])
         made = check(plan)
         failures = complete(plan, made)
-        print(report(plan))
+        print(report(plan), flush=True)  # before what may be said of failures
     except (ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from None
     if failures:
