@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import sys
 import tomllib
@@ -208,7 +209,7 @@ def test_the_supported_pythons_are_those_of_the_package(tmp_path, version):
     minor = version.rpartition(".")[0]
     assert f"Programming Language :: Python :: {minor}" in package["classifiers"]
     python = python_of_version(tmp_path, version)
-    find = f". {ROOT}/scripts/lib.sh; find_python"
+    find = f". {shlex.quote(str(ROOT))}/scripts/lib.sh; find_python"
     assert run("bash", "-euc", find, env={"PYTHON": str(python)}) == f"{python}\n"
 
 

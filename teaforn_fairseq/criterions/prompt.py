@@ -11,7 +11,7 @@ from fairseq.models import FairseqLanguageModel
 from torch import Tensor
 
 from teaforn_fairseq.packed.packing import target_slots
-from teaforn_fairseq.unroll.prefix import Prefix
+from teaforn_fairseq.unroll.prefix import Prefix, up_to
 from teaforn_fairseq.unroll.prompt import PromptSizes
 
 FLAG = "--teaforn-prompt-end"
@@ -81,7 +81,7 @@ class Prompt:
         if target.is_cpu:
             sample[NUM_LABELS] = self._num_labels(target, sample["id"])
             slots = target_slots(tokens, target, self.dictionary.pad())
-            sample[SIZES] = PromptSizes.of(slots, self.prefix.labels(target))
+            sample[SIZES] = PromptSizes.of(slots, up_to(target, self.dictionary.index(self.end)))
 
     def counted(self, sample: dict[str, Any]) -> dict[str, Any]:
         """The batch with the labels behind its prompts as ``ntokens``.

@@ -3,6 +3,7 @@
 B batch, T target length, n real target tokens, C features.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -91,9 +92,9 @@ class PackedRunner(Runner):
         behind: (B, 1, T, P + T) bool, true at the prompt and the slots before each; None without.
     """
 
-    source: list[KeysAndValues | None]
+    source: Sequence[KeysAndValues | None]
     source_mask: Tensor | None
-    before: list[KeysAndValues | None]
+    before: Sequence[KeysAndValues | None]
     behind: Tensor | None
 
     def run_layers(self, x: Tensor, hidden: Tensor | None) -> Tensor:

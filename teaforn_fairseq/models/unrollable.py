@@ -245,13 +245,14 @@ class Unrollable:
         padded = num_tokens is None and bool(packing.pack(tokens).eq(pad).any())
         places = decoder.places(tokens, packing, padded=padded)
         prefix = settings.prefix
-        given = prefix.slots(target, packing)
+        given, labels = prefix.slots(target, packing), prefix.labels(target)
         start = Start(packing, packing.pack(vocabulary.dress(rows)), places, vocabulary, given)
-        if settings.keeps_prompts and decoder.takes_prompts and not (padded or encoder_output):
-            start = behind_prompt(start, prefix.labels(target), prompt_sizes)
+        keeps = settings.keeps_prompts and decoder.takes_prompts
+        if keeps and labels is not None and not (padded or encoder_output):
+            start = behind_prompt(start, labels, prompt_sizes)
         steps = self._steps(decoder, start, encoder_output, settings)
         counted = prefix.counting(target, pad)
-        ignored = prefix.labels(target) if counted is target else None  # padding is anyway
+        ignored = labels if counted is target else None  # padding is anyway
         return Unrolled(
             steps, Labels(counted, settings.shifted, ignored), start.packing, vocabulary
         )

@@ -33,8 +33,7 @@ class Prefix:
     def labels(self, target: Tensor) -> Tensor | None:
         """(B, T) bool, true at the given ones of the labels (B, T); None where none is."""
         if self.end is not None:
-            ends = target.eq(self.end).int()
-            return (ends.cumsum(1) - ends).eq(0)  # up to the first one
+            return up_to(target, self.end)
         if self.size == 0:
             return None
         return (torch.arange(target.size(1), device=target.device) < self.size).expand_as(target)
@@ -60,3 +59,9 @@ class Prefix:
         """
         labels = None if self.end is None else self.labels(target)
         return target if labels is None else target.masked_fill(labels, padding_idx)
+
+
+def up_to(target: Tensor, symbol: int) -> Tensor:
+    """(B, T) bool, true at the labels (B, T) up to and with the first that is the symbol."""
+    ends = target.eq(symbol).int()
+    return (ends.cumsum(1) - ends).eq(0)
