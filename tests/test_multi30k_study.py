@@ -173,6 +173,8 @@ def test_the_arms_differ_by_what_their_names_say(tmp_path):
         ("discount-0.25", "--teaforn-discount", "0.25"),
         ("discount-1", "--teaforn-discount", "1"),
         ("late", "--teaforn-n", "1@0,2@4000"),
+        ("fine-tuned", "--teaforn-n", "1@0,2@8000"),
+        ("fine-tuned", "--max-update", "10000"),
         ("topk", "--teaforn-feedback", "topk"),
         ("scheduled-sampling", "--teaforn-preset", "scheduled-sampling"),
         ("sample-quarter", "--teaforn-sample-positions", "0.25"),

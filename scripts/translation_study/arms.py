@@ -43,6 +43,9 @@ ARMS: dict[str, Arm] = {
     "discount-1": Arm("N = 2, discount 1", {"N": "2", "DISCOUNT": "1"}),
     "normalized": Arm("N = 2, normalized", options=("--teaforn-normalize",)),
     "late": Arm("N = 2 from update 4,000 on", {"N": "1@0,2@4000"}),
+    "fine-tuned": Arm(
+        "teacher forcing, then N = 2 from update 8,000 on", {"N": "1@0,2@8000"}, updates=10000
+    ),
     "topk": Arm(
         "feedback topk of 4", {"N": "2", "FEEDBACK": "topk"}, options=("--teaforn-topk", "4")
     ),
