@@ -128,6 +128,11 @@ def test_an_update_costs_by_count(name, further):
     assert cost(CELLS[name]) == pytest.approx((first + further * step) / first)
 
 
+@pytest.mark.parametrize("name", ["full", "words-encoder-n3"])
+def test_free_running_and_an_n_that_changes_are_not_counted(name):
+    assert cost(CELLS[name]) is None
+
+
 def test_a_gpu_that_is_not_there_is_refused_before_work(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     out = study(tmp_path, "--device", "cuda", fails=True)
@@ -139,6 +144,13 @@ def test_a_cell_has_settings_and_a_batch_of_its_own():
     words = model_options(replace(CELLS["n3"], given={"WIDTH": "128"}, sentences=1024))
     assert words[words.index("--decoder-embed-dim") + 1] == "128"
     assert words[words.index("--batch-size") + 1] == "1024"
+
+
+def test_even_embeddings_are_the_recipe_s_but_for_embeddings_and_positions():
+    cell, learned = CELLS["n3"], {"--encoder-learned-pos", "--decoder-learned-pos"}
+    plain, even = (model_options(replace(cell, family=f"transformer{x}")) for x in ("", "_even"))
+    assert set(plain) - set(even) == learned
+    assert set(even) - set(plain) == {"--no-scale-embedding", "--layernorm-embedding"}
 
 
 @pytest.mark.parametrize("family", ["transformer", "transformer_lm"])

@@ -9,7 +9,8 @@ from study.models import settings
 
 
 def cost(cell: Cell) -> float | None:
-    """Of an update, stock being 1; None for free running, which is not counted.
+    """Of an update, stock being 1; None for free running and for an N that
+    changes, which are not counted.
 
     Attention's products of length with length, the feedback and the vocabulary's special symbols
     are not counted (bench/counts.py).
