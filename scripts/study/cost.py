@@ -9,8 +9,7 @@ from study.models import settings
 
 
 def cost(cell: Cell) -> float | None:
-    """Of an update, stock being 1; None for free running and for an N that
-    changes, which are not counted.
+    """Of an update, stock being 1; None, not counted: free running, an N that changes.
 
     Attention's products of length with length, the feedback and the vocabulary's special symbols
     are not counted (bench/counts.py).
