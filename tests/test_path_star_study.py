@@ -125,12 +125,21 @@ def test_an_update_costs_by_count(name, further):
     # tokens, 6 layers and 1.
     step = (6 + 4 + 81 / 64) * 6
     first = (6 * (4 + 4) + 2) * 11 + step
-    assert cost(CELLS[name]) == pytest.approx((first + further * step) / first)
+    assert cost(CELLS[name], 3000) == pytest.approx((first + further * step) / first)
 
 
-@pytest.mark.parametrize("name", ["full", "words-encoder-n3"])
-def test_free_running_and_an_n_that_changes_are_not_counted(name):
-    assert cost(CELLS[name]) is None
+def test_where_n_changes_the_mean_is_counted():
+    # As above; 4 and 6 layers, 10 words, 26 words of source and its end. Of 6,000 updates 4,800
+    # have two steps more.
+    step = (6 * (6 + 4) + 10 / 64) * 6
+    first = (4 * (4 + 4) + 6 * 2) * 27 + step
+    mean = (first + 4800 / 6000 * 2 * step) / first
+    assert cost(CELLS["words-encoder-n3"], 6000) == pytest.approx(mean)
+    assert cost(CELLS["words-encoder-n3"], 1200) == 1
+
+
+def test_free_running_is_not_counted():
+    assert cost(CELLS["full"], 3000) is None
 
 
 def test_a_gpu_that_is_not_there_is_refused_before_work(tmp_path, monkeypatch):

@@ -82,7 +82,8 @@ def summary_row(name: str, runs: list[Run]) -> dict[str, Any]:
     """
     solved = [run.solved for run in runs if run.solved is not None]
     updates = round(median(solved)) if solved else None
-    ratio = cost(CELLS[name])
+    most = max(run.updates for run in runs)
+    ratio = cost(CELLS[name], updates or most)
     paths = sorted(run.paths for run in runs)
     return {
         "cell": name,
@@ -92,7 +93,7 @@ def summary_row(name: str, runs: list[Run]) -> dict[str, Any]:
         "updates": updates,
         "cost": ratio and round(ratio, 2),
         "stock_updates": updates and ratio and round(updates * ratio),
-        "most": max(run.updates for run in runs),
+        "most": most,
         "paths": f"{paths[0]:g}-{paths[-1]:g}",
     }
 
