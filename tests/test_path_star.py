@@ -149,6 +149,7 @@ def checked(**given):
         ({"LENGTH": "1"}, "LENGTH: must be at least 2; received '1'."),
         ({"TRAIN_LINES": "0"}, "TRAIN_LINES: must be at least 1; received '0'."),
         ({"FORMAT": "nodes"}, "FORMAT: must be edge or words; received 'nodes'."),
+        ({"POSITIONS": "both"}, "POSITIONS: must be learned or even; received 'both'."),
         (
             {"ARMS": "20", "LENGTH": "20", "NAMES": "400", "FORMAT": "words"},
             "ARMS=20, LENGTH=20: make sources of 1142 words; received MAX_SUBWORDS=1023. Lower"
@@ -165,6 +166,30 @@ def test_the_recipe_refuses_a_setting(given, message):
 def test_a_batch_has_as_many_sentences_in_each_format(form, tokens):
     s = checked(FORMAT=form)
     assert s["BATCH"] == s["MAX_TOKENS"] == str(path_star.SENTENCES * tokens)
+
+
+@pytest.mark.parametrize(
+    ("given", "layers", "n", "even"),
+    [
+        ({}, ["6", "1"], "3", False),
+        ({"FORMAT": "words"}, ["4", "6"], "1@0,3@1200", True),
+        (
+            {"FORMAT": "words", "POSITIONS": "learned", "LAYERS": "2"},
+            ["2", "6"],
+            "1@0,3@1200",
+            False,
+        ),
+        ({"POSITIONS": "even", "N": "1"}, ["6", "1"], "1", True),
+    ],
+    ids=str,
+)
+def test_a_model_is_the_one_that_learns_its_format(given, layers, n, even):
+    s = checked(**given)
+    options = path_star.recipe(s).training
+    found = [options[options.index(f"--{side}-layers") + 1] for side in ("encoder", "decoder")]
+    assert found == layers and s["N"] == n
+    assert [x in options for x in path_star.POSITIONS["even"]] == [even, even]
+    assert [x in options for x in path_star.POSITIONS["learned"]] == [not even, not even]
 
 
 def test_the_recipe_runs_from_corpus_to_the_share_of_whole_paths_beside_chance(tmp_path):

@@ -104,16 +104,25 @@ class DataSet:
         return [*self.settings, *(x for x in common.SETTINGS if x.name not in replaced)]
 
 
+def as_many_layers(s: Values) -> str:
+    """As the encoder has."""
+    return s["LAYERS"]
+
+
 def shape(
-    layers: int, width: int, ffn: int, heads: int, dropout: float, decoder_layers: int = 0
+    layers: Default,
+    width: int,
+    ffn: int,
+    heads: int,
+    dropout: float,
+    decoder_layers: Default = as_many_layers,
 ) -> tuple[Setting, ...]:
-    """Settings of a Transformer's size, equal in encoder and decoder but for ``decoder_layers``
-    other than 0, and of its regularisation."""
+    """Settings of a Transformer's size, otherwise equal in encoder and decoder, and of its
+    regularisation."""
     text = "of encoder and decoder"
-    as_many: Default = str(decoder_layers) if decoder_layers else lambda s: s["LAYERS"]
     return (
-        Setting("LAYERS", str(layers), "of the encoder", whole(1), "train"),
-        Setting("DECODER_LAYERS", as_many, "of the decoder", whole(1), "train"),
+        Setting("LAYERS", layers, "of the encoder", whole(1), "train"),
+        Setting("DECODER_LAYERS", decoder_layers, "of the decoder", whole(1), "train"),
         Setting("WIDTH", str(width), text, whole(1), "train"),
         Setting("FFN", str(ffn), text, whole(1), "train"),
         Setting("HEADS", str(heads), f"{text}; divides WIDTH", whole(1), "train"),

@@ -70,16 +70,9 @@ WIDE = {
 }
 
 
-# The first that began to find the way where an edge is two words.
+# The first decoder alone that began to find the way where an edge is two words.
 SHALLOW = {"LAYERS": "3", "DECODER_LAYERS": "1", "FFN": "256", "LR": "0.005"}
-
-# And the first encoder that did: 4 layers still learn which words are an edge.
-DEEP = {
-    "form": "words",
-    "family": "transformer_even",
-    "given": {"LAYERS": "4", "DECODER_LAYERS": "6", "LR": "0.002"},
-    "updates": 8000,
-}
+SHALLOW |= {"POSITIONS": "learned"}
 
 
 def _both(name: str, what: str, updates: int = 6000, **task: Any) -> dict[str, Cell]:
@@ -136,11 +129,12 @@ CELLS: dict[str, Cell] = {
         family="transformer_lm",
         given=SHALLOW,
     ),
-    "words-encoder-n1": Cell("words, encoder: teacher forcing", "1", **DEEP),
+    "words-encoder-n1": Cell("words, encoder: teacher forcing", "1", form="words", updates=8000),
     "words-encoder-n3": Cell(
         "words, encoder: N = 3 from update 1,200 on, normalized",
         "1@0,3@1200",
         {"--teaforn-normalize": ""},
-        **DEEP,
+        form="words",
+        updates=8000,
     ),
 }

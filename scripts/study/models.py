@@ -32,12 +32,6 @@ def transformer(words: list[str], _: Values) -> list[str]:
     return ["--arch", "teaforn_transformer", *words]
 
 
-def even_embeddings(words: list[str], s: Values) -> list[str]:
-    """The recipe's, positions as loud as words: an encoder sees which are neighbours."""
-    kept = [word for word in transformer(words, s) if not word.endswith("-learned-pos")]
-    return [*kept, "--no-scale-embedding", "--layernorm-embedding"]
-
-
 def decoder_alone(words: list[str], s: Values) -> list[str]:
     """A language model with as many layers as encoder and decoder have together."""
     task = ["--task", "language_modeling", "--sample-break-mode", "eos"]
@@ -62,6 +56,5 @@ def without_encoder(words: list[str]) -> list[str]:
 
 FAMILIES = {
     "transformer": transformer,
-    "transformer_even": even_embeddings,
     "transformer_lm": decoder_alone,
 }

@@ -68,7 +68,7 @@ DATASET = DataSet(
     settings=(
         Setting("SRC", "en", "en, de or fr", anything, "extract"),
         Setting("TGT", "de", "another one of them", anything, "extract"),
-        *shape(layers=4, width=128, ffn=256, heads=4, dropout=0.3),
+        *shape(layers="4", width=128, ffn=256, heads=4, dropout=0.3),
         learning_rate("0.005"),
         warm_up("2000"),
     ),

@@ -28,7 +28,7 @@ def recipe(s: Values) -> Recipe:
 
 DATASET = DataSet(
     settings=(
-        *shape(layers=2, width=128, ffn=256, heads=4, dropout=0),
+        *shape(layers="2", width=128, ffn=256, heads=4, dropout=0),
         learning_rate("0.004"),
         warm_up("200"),
         Setting("SEED", "1", "of the corpus and of the training", whole(), "extract"),

@@ -9,10 +9,21 @@ from recipes.common import SUBWORDS, count_gpus, learning_rate, processes_of, wa
 from recipes.dataset import DataSet, Needs, Recipe, check_shape, shape, shape_options
 from recipes.errors import Refused
 from recipes.rules import choice, whole
-from recipes.settings import Setting, Values
+from recipes.settings import Default, Setting, Values
 
 SENTENCES = 128  # of a batch
 FLAGS = ("ARMS", "LENGTH", "NAMES", "FORMAT", "TRAIN_LINES", "TEST_LINES")
+POSITIONS = {
+    "learned": ("--encoder-learned-pos", "--decoder-learned-pos"),
+    # Scaled as usual, words are several times as loud, and an encoder that has to learn which of
+    # them are neighbours, and so an edge, does not.
+    "even": ("--no-scale-embedding", "--layernorm-embedding"),
+}
+
+
+def by_format(edge: str, words: str) -> Default:
+    """A default where an edge is one word, and where it is two."""
+    return lambda s: words if s["FORMAT"] == "words" else edge
 
 
 def stars(s: Values) -> Stars:
@@ -69,7 +80,7 @@ def recipe(s: Values) -> Recipe:
         training=[
             *shape_options(s),
             *("--encoder-normalize-before", "--decoder-normalize-before"),
-            *("--encoder-learned-pos", "--decoder-learned-pos"),
+            *POSITIONS[s["POSITIONS"]],
             *("--optimizer", "adam", "--adam-betas", "(0.9, 0.98)", "--clip-norm", "1.0"),
             *s.options(LR="--lr", WARMUP="--warmup-updates"),
             *("--lr-scheduler", "fixed", "--report-accuracy"),
@@ -89,15 +100,20 @@ DATASET = DataSet(
         Setting("TRAIN_LINES", "200000", "graphs of training", whole(1), "extract"),
         Setting("TEST_LINES", "500", "graphs of validation, and of the test", whole(1), "extract"),
         Setting("CORPUS_SEED", "1", "of the graphs; SEED is the training's", whole(), "extract"),
-        *shape(layers=6, decoder_layers=1, width=64, ffn=128, heads=4, dropout=0),
-        learning_rate("0.004"),
+        Setting("POSITIONS", by_format("learned", "even"),
+                "of words; learned, or even: sinusoids that are as loud as the words",
+                choice(*POSITIONS), "train"),
+        *shape(layers=by_format("6", "4"), decoder_layers=by_format("1", "6"), width=64, ffn=128,
+               heads=4, dropout=0),
+        learning_rate(by_format("0.004", "0.002")),
         warm_up("400"),
     ),
     recipe=recipe,
     extras="demo",
     check=check,
     defaults={
-        **{"N": "3", "DISCOUNT": "1", "LABEL_SMOOTHING": "0", "MAX_UPDATE": "1600"},
+        **{"N": by_format("3", "1@0,3@1200"), "DISCOUNT": "1", "LABEL_SMOOTHING": "0"},
+        "MAX_UPDATE": by_format("1600", "8000"),
         # The last step has the most to learn: it sees the least gold.
         "WEIGHTS": lambda s: "" if s["N"] != "3" or s.given("DISCOUNT") else "1,1,3",
         **{"BEAMS": "1", "FP16": "0", "MAX_TOKENS": batch_tokens},
@@ -108,7 +124,7 @@ DATASET = DataSet(
     needs={
         "extract": Needs(0.1, 0.1, "a minute"),
         "preprocess": Needs(0.2, 1, "a minute"),
-        "train": Needs(0.2, 2, "minutes on two CPU cores"),
+        "train": Needs(0.2, 2, "minutes on a CPU core, half an hour with words"),
         "generate": Needs(0.1, 1, "a minute"),
     },
 )  # fmt: skip
