@@ -15,6 +15,8 @@ from threading import Lock
 
 from bench.shapes import positive
 from recipes.common import ROOT
+from recipes.errors import Refused
+from recipes.lock import locked
 from staircase import require_matplotlib
 from study.cells import CELLS, Cell
 from study.data import prepare
@@ -38,8 +40,9 @@ def main() -> None:
         require_device(args.device)
         table = Table(args.results)
         table.check(cells)
-        failures = train_all(cells, args, table)
-    except (ValueError, OSError) as error:
+        with locked("--work", args.work):
+            failures = train_all(cells, args, table)
+    except (ValueError, OSError, Refused) as error:
         raise SystemExit(f"error: {error}") from error
     table.write_summary()
     # Here, because it needs what has been asked for above.

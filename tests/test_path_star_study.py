@@ -2,12 +2,14 @@
 forcing does not."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
 import pytest
 from commands import ROOT, run
 from recipe_commands import lines
+from recipes.lock import locked
 from study.cells import CELLS
 from study.cost import cost
 from study.models import model_options
@@ -110,6 +112,16 @@ def test_runs_of_other_options_are_not_mixed(tmp_path):
         " now. Choose another folder, or take these lines out of runs.tsv.\n"
     )
     assert not (tmp_path / "work").exists()
+
+
+def test_two_studies_do_not_work_in_one_folder(tmp_path):
+    with locked("--work", tmp_path / "work"):
+        out = study(tmp_path, *SMALL, "--seeds", "1", fails=True)
+    assert out.endswith(
+        f"error: --work={tmp_path / 'work'}: process {os.getpid()} works there. Wait until it has"
+        " finished, or choose another --work.\n"
+    )
+    assert [path.name for path in (tmp_path / "work").iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("words", [("--jobs", "0"), ("--updates", "-1"), ("--cells", "n9")])
