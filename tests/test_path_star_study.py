@@ -168,8 +168,10 @@ def test_a_cell_has_settings_and_a_batch_of_its_own():
 
 
 def test_even_embeddings_are_the_recipe_s_but_for_embeddings_and_positions():
-    cell, learned = CELLS["n3"], {"--encoder-learned-pos", "--decoder-learned-pos"}
-    plain, even = (model_options(replace(cell, family=f"transformer{x}")) for x in ("", "_even"))
+    learned = {"--encoder-learned-pos", "--decoder-learned-pos"}
+    plain, even = (
+        model_options(replace(CELLS["n3"], given={"POSITIONS": x})) for x in ("learned", "even")
+    )
     assert set(plain) - set(even) == learned
     assert set(even) - set(plain) == {"--no-scale-embedding", "--layernorm-embedding"}
 
