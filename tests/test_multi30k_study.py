@@ -1,7 +1,7 @@
 """The study of translation on Multi30k: tables, going on, intervals, and what it refuses."""
 
 import json
-import time
+import os
 from math import sqrt
 from statistics import fmean, stdev
 
@@ -10,14 +10,15 @@ import torch
 from commands import ROOT, run
 from fairseq.checkpoint_utils import load_checkpoint_to_cpu
 from recipe_commands import left_over, lines
-from study.processes import Ended, logged, printed, run_all
+from recipes.lock import locked
+from study.processes import run_all
 from study.rows import read
 from translation_study.arms import ARMS, cut
 from translation_study.jobs import Place, job_of, prepare, train_command
 from translation_study.scores import kept
 from translation_study.summary import summary_row
 from translation_study.table import Score, Table
-from translation_study.trainings import Run, seconds
+from translation_study.trainings import Run, seconds, train
 
 from teaforn_fairseq.beams.statistics import p_value, t_interval
 
@@ -220,6 +221,18 @@ def test_a_training_of_other_options_is_not_gone_on_with(tmp_path):
     assert "holds a training of en-de a seed 1 with other options than it has now. Choose" in out
 
 
+def test_two_studies_do_not_train_the_same(tmp_path):
+    runs = [Run(Place(tmp_path, settings=SETTINGS), "en-de", x, ARMS[x], 1) for x in "ab"]
+    done = []
+    with locked("--work", runs[0].folder):
+        (failure,) = run_all(lambda x: train(x) if x is runs[0] else done.append(x), runs, jobs=1)
+    assert failure == (
+        f"--work={runs[0].folder}: process {os.getpid()} works there. Wait until it has finished,"
+        " or choose another --work."
+    )
+    assert done == runs[1:] and [x.name for x in runs[0].folder.iterdir()] == [".lock"]
+
+
 @pytest.mark.parametrize(
     ("words", "settings", "message"),
     [
@@ -227,6 +240,7 @@ def test_a_training_of_other_options_is_not_gone_on_with(tmp_path):
         (("--pairs", "en-cs"), {}, "argument --pairs: invalid choice"),
         (("--jobs", "0"), {}, "argument --jobs: must be a whole number of at least 1"),
         (("--updates", "x=2"), {}, "error: --updates: must name one of --arms a"),
+        (("--arms", "late", "--updates", "4000"), {}, "error: --updates: must be above 4000, from"),
         (("--updates", "2100"), {}, "error: --updates: must be a multiple of SAVE_INTERVAL=200"),
         (("--updates", "400"), {}, "error: AVERAGE=10: 400 updates leave 2 checkpoints"),
         (("--data", "/none"), {}, "error: DATA=/none: no such folder."),
@@ -266,31 +280,3 @@ def test_without_scipy_a_study_says_so_before_work(tmp_path):
         "error: --stages score: needs scipy, which is not installed. Install the extra bench: pip"
         ' install --constraint constraints.txt ".[bench]".\n'
     )
-
-
-def test_one_that_fails_leaves_the_others(tmp_path):
-    done = []
-
-    def work(number):
-        if number == 1:
-            logged(["false"], tmp_path / "log")
-        printed(["echo", str(number)], tmp_path / f"{number}.txt")
-        done.append(number)
-
-    (failure,) = run_all(work, [1, 2, 3], jobs=2)
-    assert failure == f"false failed; see {tmp_path / 'log'}"
-    assert sorted(done) == [2, 3] and (tmp_path / "2.txt").read_text() == "2\n"
-
-
-def test_all_end_together_after_some_seconds(tmp_path):
-    began, ended = time.monotonic(), []
-
-    def work(number):
-        try:
-            logged(["sleep", "100"], tmp_path / f"{number}.log")
-        except Ended:
-            ended.append(number)
-            raise
-
-    assert run_all(work, [1, 2, 3], jobs=2, stop_after=0.3) == []
-    assert sorted(ended) == [1, 2] and time.monotonic() - began < 20

@@ -7,6 +7,8 @@ from pathlib import Path
 from threading import Event, Lock, Timer
 from typing import IO, TypeVar
 
+from recipes.errors import Refused
+
 Item = TypeVar("Item")
 
 _running: set[subprocess.Popen] = set()
@@ -26,7 +28,7 @@ def run_all(
     """Do the work on each item.
 
     Args:
-        work: raises ValueError or OSError where it fails, and Ended.
+        work: raises ValueError, OSError or Refused where it fails, and Ended.
         items: in this order.
         jobs: so many at a time.
         stop_after: seconds after which all are ended; None: when they have done.
@@ -41,7 +43,7 @@ def run_all(
         try:
             go_on()
             work(item)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, Refused) as error:
             failures.append(str(error))
             print(f"failed: {error}", flush=True)
         except Ended:

@@ -16,6 +16,7 @@ from recipes.job import Job
 from recipes.processes import Processes
 from recipes.shell import Shell
 
+from teaforn_fairseq.unroll.schedule import parse_schedule
 from translation_study.arms import Arm
 
 RECIPE = "multi30k"
@@ -82,6 +83,12 @@ def job_of(place: Place, pair: str, arm: Arm, seed: int) -> Job:
         raise Refused(
             f"--updates: must be a multiple of SAVE_INTERVAL={interval}, as the last checkpoint is"
             f" saved then; received {arm.updates}."
+        )
+    begins = parse_schedule("--teaforn-n", arm.settings["N"]).starts[-1]
+    if begins >= arm.updates:
+        raise Refused(
+            f"--updates: must be above {begins}, from which the arm {arm.what} has its last N;"
+            f" received {arm.updates}."
         )
     shell = Shell(Processes(dict(os.environ)), dry=False)
     return Job(RECIPE, entry, values, shell, arm.options)

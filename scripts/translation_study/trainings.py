@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.output import write_whole
 from recipes.job import Job
+from recipes.lock import locked
 from study.processes import logged
 from training_log import records
 
@@ -114,10 +115,16 @@ def train(run: Run) -> None:
     Raises:
         ChildProcessError: a command failed.
         Ended: all have been ended; what was saved stays.
+        Refused: another process trains it.
     """
     if run.model.exists():
         return
-    run.folder.mkdir(parents=True, exist_ok=True)
+    with locked("--work", run.folder):
+        train_alone(run)
+
+
+def train_alone(run: Run) -> None:
+    """Train and average, where no other process does."""
     told = Trained(run.digest, run.place.precision, run.arm.updates)
     write(run.folder / "training.json", told)
     job, log = run.job, run.folder / "log"
