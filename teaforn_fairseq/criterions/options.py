@@ -72,6 +72,8 @@ class TeaForNCrossEntropyCriterionConfig(LabelSmoothedCrossEntropyCriterionConfi
         " 1@0,2@10000,3@20000; or full, free running to the end of each target",
         "2",
     )
+    # Equal weights find path-star's way more surely (docs/results/path-star.md), and on text cost a
+    # percent of the next tokens (docs/results/multi30k.md, "On a CPU").
     teaforn_discount: Optional[str] = _flag(  # noqa: UP045
         "weight of step i is discount^(i-1), discount from 0 to 1; or a schedule",
         "0.5",
