@@ -54,11 +54,11 @@ def test_all(table: Table, work: Path, cells: Cells) -> P:
             base = arms.get(BASELINE, {}).get(score.seed)
             if base is None or base is score or named(score) in found:
                 continue
-            texts = [
+            a, other = (
                 kept(table.hypotheses(x.pair, x.arm, x.seed, x.set, x.beam)) for x in (base, score)
-            ]
+            )
             raw = read_lines(reference(work, score.pair, score.set))
-            p = p_value("bleu", *texts, raw), p_value("chrf", *texts, raw)
+            p = p_value("bleu", a, other, raw), p_value("chrf", a, other, raw)
             append(path, NAMES, [[*named(score), *p]])
             found[named(score)] = p
     return found
