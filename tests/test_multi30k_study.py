@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from math import sqrt
 from statistics import fmean, stdev
 
@@ -13,7 +14,7 @@ from recipe_commands import left_over, lines
 from recipes.lock import locked
 from study.processes import run_all
 from study.rows import read
-from translation_study.arms import ARMS, cut
+from translation_study.arms import ARMS, Arm, beginning, cut
 from translation_study.jobs import Place, job_of, prepare, train_command
 from translation_study.scores import kept
 from translation_study.summary import summary_row
@@ -86,9 +87,35 @@ def test_a_longer_training_goes_on_where_the_shorter_one_ended(archives, tiny, t
     log = (tmp_path / "work/runs/en-de/c-1/log").read_text(encoding="utf-8")
     assert "Loaded checkpoint" in log and "a-1/checkpoint" in log
     study(tmp_path / "alone", *common, "--arms", "c", "--updates", "8", settings=tiny)
-    models = [x / "work/models/en-de/c-1.pt" for x in (tmp_path, tmp_path / "alone")]
+    same_models(tmp_path, "c-1")
+
+
+def same_models(folder, name):
+    models = [x / f"work/models/en-de/{name}.pt" for x in (folder, folder / "alone")]
     one, other = (load_checkpoint_to_cpu(str(x))["model"] for x in models)
     torch.testing.assert_close(one, other)
+
+
+def test_one_that_begins_to_look_ahead_goes_on_from_teacher_forcing(archives, tiny, tmp_path):
+    arms = {"a": cut(ARMS["a"], 4), "tuned": Arm("", {"N": "1@0,2@4"}, updates=8, continues="a")}
+    for folder, names in ((tmp_path, ("a", "tuned")), (tmp_path / "alone", ("tuned",))):
+        place = Place(folder / "work", archives, settings=tiny)
+        for name in names:
+            one = Run(place, "en-de", name, arms[name], 1)
+            prepare(one.job)
+            train(one)
+    log = (tmp_path / "work/runs/en-de/tuned-1/log").read_text(encoding="utf-8")
+    assert "a-1/checkpoint" in log and "train_nll_loss_2" in log
+    same_models(tmp_path, "tuned-1")
+
+
+@pytest.mark.parametrize(
+    ("updates", "n"), [(3, "1"), (4, "1"), (5, "1@0,2@4"), (7, "1@0,2@4"), (8, "1@0,2@4,3@7")]
+)
+def test_the_beginning_of_an_arm_is_of_the_values_it_has_then(updates, n):
+    arm = Arm("", {"N": "1@0,2@4,3@7"}, updates=9)
+    assert beginning(arm, updates) == replace(arm, settings={"N": n}, updates=updates)
+    assert beginning(ARMS["b"], updates) == cut(ARMS["b"], updates)
 
 
 def test_seconds_are_of_all_epochs_and_of_the_training_before(tmp_path):
@@ -176,6 +203,10 @@ def test_the_arms_differ_by_what_their_names_say(tmp_path):
         ("late", "--teaforn-n", "1@0,2@4000"),
         ("fine-tuned", "--teaforn-n", "1@0,2@8000"),
         ("fine-tuned", "--max-update", "10000"),
+        ("a-long", "--teaforn-n", "1"),
+        ("a-long", "--max-update", "15000"),
+        ("b-long", "--teaforn-n", "2"),
+        ("b-long", "--max-update", "15000"),
         ("topk", "--teaforn-feedback", "topk"),
         ("scheduled-sampling", "--teaforn-preset", "scheduled-sampling"),
         ("sample-quarter", "--teaforn-sample-positions", "0.25"),

@@ -17,8 +17,8 @@ class Arm:
         settings: of the recipe, by name.
         options: further ones of fairseq-train.
         updates: of the training.
-        continues: name of an arm that differs in its fewer updates alone. Where that one has been
-            trained with the same seed, this one goes on from there.
+        continues: name of an arm with fewer updates and the same as this one until it ends. Where
+            it has been trained with the same seed, this one goes on from there.
     """
 
     what: str
@@ -33,18 +33,31 @@ def cut(arm: Arm, updates: int | None) -> Arm:
     return replace(arm, updates=updates) if updates else arm
 
 
+def beginning(arm: Arm, updates: int) -> Arm:
+    """What an arm is until an update, told as one that ends there: 1@0,2@8000 is 1 until 8,000."""
+    pieces = [piece.split("@") for piece in arm.settings["N"].split(",")]
+    begun = [piece for piece in pieces if int(piece[-1]) < updates] if len(pieces) > 1 else pieces
+    n = ",".join("@".join(piece) for piece in begun) if len(begun) > 1 else begun[0][0]
+    return replace(arm, settings={**arm.settings, "N": n}, updates=updates)
+
+
 ARMS: dict[str, Arm] = {
     "a": Arm("teacher forcing", {"N": "1"}),
     "b": Arm("N = 2"),
     # On a CPU alone 1.8 updates a second, N = 2 has 1.1.
     "c": Arm("teacher forcing for the time of N = 2", {"N": "1"}, updates=13000, continues="a"),
+    "a-long": Arm("teacher forcing, 15,000 updates", {"N": "1"}, updates=15000, continues="a"),
+    "b-long": Arm("N = 2, 15,000 updates", updates=15000, continues="b"),
     "n3": Arm("N = 3", {"N": "3"}),
     "discount-0.25": Arm("N = 2, discount 0.25", {"N": "2", "DISCOUNT": "0.25"}),
     "discount-1": Arm("N = 2, discount 1", {"N": "2", "DISCOUNT": "1"}),
     "normalized": Arm("N = 2, normalized", options=("--teaforn-normalize",)),
     "late": Arm("N = 2 from update 4,000 on", {"N": "1@0,2@4000"}),
     "fine-tuned": Arm(
-        "teacher forcing, then N = 2 from update 8,000 on", {"N": "1@0,2@8000"}, updates=10000
+        "teacher forcing, then N = 2 from update 8,000 on",
+        {"N": "1@0,2@8000"},
+        updates=10000,
+        continues="a",
     ),
     "topk": Arm(
         "feedback topk of 4", {"N": "2", "FEEDBACK": "topk"}, options=("--teaforn-topk", "4")

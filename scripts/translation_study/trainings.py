@@ -14,7 +14,7 @@ from recipes.lock import locked
 from study.processes import logged
 from training_log import records
 
-from translation_study.arms import Arm
+from translation_study.arms import Arm, beginning
 from translation_study.jobs import Place, digest, job_of, train_command
 
 NUMBERED = re.compile(r"checkpoint_\d+_(\d+)\.pt")
@@ -146,14 +146,14 @@ def checkpoints(folder: Path) -> dict[int, Path]:
 
 
 def checkpoints_before(run: Run) -> dict[int, Path]:
-    """Those of the training that a run continues, if it is there and was told the same."""
+    """Those of the training that a run continues, if it is there and was told the same as this."""
     if run.arm.continues is None:
         return {}
     shorter = replace(run, name=run.arm.continues)
     told = shorter.begun()
     if told is None or told.precision != run.place.precision:
         return {}
-    same = told.options == replace(run, arm=replace(run.arm, updates=told.updates)).digest
+    same = told.options == replace(run, arm=beginning(run.arm, told.updates)).digest
     return checkpoints(shorter.folder) if same else {}
 
 
