@@ -3,8 +3,7 @@
 import json
 import os
 from dataclasses import replace
-from math import sqrt
-from statistics import fmean, stdev
+from statistics import fmean
 
 import pytest
 import torch
@@ -19,9 +18,9 @@ from translation_study.jobs import Place, job_of, prepare, train_command
 from translation_study.scores import kept
 from translation_study.summary import summary_row
 from translation_study.table import Score, Table
-from translation_study.trainings import Run, seconds, train
+from translation_study.trainings import Run, checkpoints_before, seconds, train
 
-from teaforn_fairseq.beams.statistics import p_value, t_interval
+from teaforn_fairseq.beams.statistics import t_interval
 
 SCRIPT = ROOT / "scripts/multi30k_study.py"
 SETTINGS = {
@@ -107,6 +106,10 @@ def test_one_that_begins_to_look_ahead_goes_on_from_teacher_forcing(archives, ti
     log = (tmp_path / "work/runs/en-de/tuned-1/log").read_text(encoding="utf-8")
     assert "a-1/checkpoint" in log and "train_nll_loss_2" in log
     same_models(tmp_path, "tuned-1")
+    place = Place(tmp_path / "work", archives, settings=tiny)
+    no_longer = Run(place, "en-de", "c", cut(ARMS["c"], 4), 1)
+    longer = Run(place, "en-de", "c", cut(ARMS["c"], 6), 1)
+    assert not checkpoints_before(no_longer) and list(checkpoints_before(longer)) == [4]
 
 
 @pytest.mark.parametrize(
@@ -162,29 +165,6 @@ def test_the_summary_compares_with_teacher_forcing_of_both_lengths():
     for end in ("low", "high"):
         assert b[f"bleu_{end}_to_c"] == pytest.approx(getattr(interval, end), abs=0.006)
     assert summary_row("b", {"b": arms["b"]}, {})["bleu_low_to_c"] is None
-
-
-def test_a_t_interval_is_the_formula_s():
-    # Student's t for 95 % and 2 degrees of freedom, from the tables: 4.3027.
-    differences = [0.2, 0.5, 1.1]
-    found = t_interval(differences)
-    half = 4.3027 * stdev(differences) / sqrt(3)
-    assert found.mean == pytest.approx(0.6)
-    assert (found.low, found.high) == pytest.approx((0.6 - half, 0.6 + half), abs=1e-4)
-    assert t_interval([0.5]).low is None
-    same = t_interval([0.5, 0.5])
-    assert (same.mean, same.low, same.high) == (0.5, 0.5, 0.5)
-
-
-def test_p_is_one_for_equal_systems_and_small_for_unequal_ones():
-    reference = [f"the number {x} is here and {x + 1} is there" for x in range(40)]
-    worse = [f"the number {x} was there" for x in range(40)]
-    for metric in ("bleu", "chrf"):
-        assert p_value(metric, worse, worse, reference) == 1.0
-        assert p_value(metric, worse, reference, reference) < 0.001
-        # Of two translations that differ half of the exchanges have the whole difference.
-        assert p_value(metric, worse, [*worse[:-2], *reference[-2:]], reference) == 0.5
-        assert p_value(metric, worse, [*worse[:-1], reference[-1]], reference) == 1.0
 
 
 def test_the_arms_differ_by_what_their_names_say(tmp_path):

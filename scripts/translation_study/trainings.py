@@ -151,7 +151,7 @@ def checkpoints_before(run: Run) -> dict[int, Path]:
         return {}
     shorter = replace(run, name=run.arm.continues)
     told = shorter.begun()
-    if told is None or told.precision != run.place.precision:
+    if told is None or told.precision != run.place.precision or told.updates >= run.arm.updates:
         return {}
     same = told.options == replace(run, arm=beginning(run.arm, told.updates)).digest
     return checkpoints(shorter.folder) if same else {}
