@@ -71,6 +71,17 @@ ARMS: dict[str, Arm] = {
     "sample-quarter": Arm(
         "a quarter of the positions", options=("--teaforn-sample-positions", "0.25")
     ),
+    # Their weights are times 4 where the step runs: 0.125 is 0.5 there, as in b.
+    "sample-quarter-unscaled": Arm(
+        "a quarter of the positions, as heavy as in b",
+        {"N": "2", "DISCOUNT": "0.125"},
+        options=("--teaforn-sample-positions", "0.25"),
+    ),
+    "every-4-unscaled": Arm(
+        "every 4th update, as heavy as in b",
+        {"N": "2", "DISCOUNT": "0.125"},
+        options=("--teaforn-every", "4"),
+    ),
     "every-2": Arm("every 2nd update", options=("--teaforn-every", "2")),
     "every-4": Arm("every 4th update", options=("--teaforn-every", "4")),
 }
