@@ -116,6 +116,12 @@ CELLS: dict[str, Cell] = {
     "sample-quarter": Cell("a quarter of them", "3", {"--teaforn-sample-positions": "0.25"}),
     "every-2": Cell("every 2nd update", "3", {"--teaforn-every": "2"}),
     "every-4": Cell("every 4th update", "3", {"--teaforn-every": "4"}),
+    # The flag makes them 4 times as heavy: 1, 1, 1 where they run.
+    "every-4-unscaled": Cell(
+        "every 4th update, weights 1, 1, 1 there",
+        "3",
+        {"--teaforn-every": "4", "--teaforn-weights": "1,0.25,0.25"},
+    ),
     **_both("2x4", "G(2, 4)", stars="2x4"),
     **_both("2x7", "G(2, 7)", stars="2x7"),
     **_both("3x4", "G(3, 4)", stars="3x4"),
