@@ -191,6 +191,10 @@ def test_the_arms_differ_by_what_their_names_say(tmp_path):
         ("scheduled-sampling", "--teaforn-preset", "scheduled-sampling"),
         ("sample-quarter", "--teaforn-sample-positions", "0.25"),
         ("every-4", "--teaforn-every", "4"),
+        ("every-4-unscaled", "--teaforn-every", "4"),
+        ("every-4-unscaled", "--teaforn-discount", "0.125"),
+        ("sample-quarter-unscaled", "--teaforn-sample-positions", "0.25"),
+        ("sample-quarter-unscaled", "--teaforn-discount", "0.125"),
         ("b", "--save-interval-updates", "200"),
         ("b", "--keep-interval-updates", "10"),
     ]:
