@@ -48,7 +48,15 @@ ARMS: dict[str, Arm] = {
     "c": Arm("teacher forcing for the time of N = 2", {"N": "1"}, updates=13000, continues="a"),
     "a-long": Arm("teacher forcing, 15,000 updates", {"N": "1"}, updates=15000, continues="a"),
     "b-long": Arm("N = 2, 15,000 updates", updates=15000, continues="b"),
+    "a-longer": Arm(
+        "teacher forcing, 22,000 updates", {"N": "1"}, updates=22000, continues="a-long"
+    ),
+    "b-longer": Arm("N = 2, 22,000 updates", updates=22000, continues="b-long"),
+    "c-long": Arm(
+        "teacher forcing for the time of b-long", {"N": "1"}, updates=24000, continues="a-longer"
+    ),
     "n3": Arm("N = 3", {"N": "3"}),
+    "discount-0.125": Arm("N = 2, discount 0.125", {"N": "2", "DISCOUNT": "0.125"}),
     "discount-0.25": Arm("N = 2, discount 0.25", {"N": "2", "DISCOUNT": "0.25"}),
     "discount-1": Arm("N = 2, discount 1", {"N": "2", "DISCOUNT": "1"}),
     "normalized": Arm("N = 2, normalized", options=("--teaforn-normalize",)),

@@ -125,8 +125,7 @@ def train_command(job: Job, folder: Path, resumed: Path | None) -> list[str]:
     updates = job.s["MAX_UPDATE"]
     words = ["fairseq-train", job.out / "data/bin", "--user-dir", PLUGIN, "--save-dir", folder]
     words += [*job.train_options(), *job.machine_options(), *EVERY, "--max-update", updates]
-    # The checkpoints to average are all that is saved, and nothing waits but for them.
-    words += ["--no-last-checkpoints", "--disable-validation", "--num-workers", "0"]
+    words += ["--disable-validation", "--num-workers", "0"]
     words += ["--log-format", "json", "--log-interval", "100"]
     words += ["--restore-file", resumed] if resumed else []
     return [str(word) for word in words]

@@ -17,7 +17,7 @@ from training_log import records
 from translation_study.arms import Arm, beginning
 from translation_study.jobs import Place, digest, job_of, train_command
 
-NUMBERED = re.compile(r"checkpoint_\d+_(\d+)\.pt")
+NUMBERED = re.compile(r"checkpoint_(?:\d+|last)_(\d+)\.pt")
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,7 @@ def train_alone(run: Run) -> None:
     saved = checkpoints(run.folder) or checkpoints_before(run)
     if max(saved, default=0) < run.arm.updates:
         logged(train_command(job, run.folder, saved[max(saved)] if saved else None), log)
+        name_last(run)
         saved = checkpoints(run.folder)
     average(run, saved, job.s.whole("AVERAGE"))
     write(run.model.with_suffix(".json"), replace(told, seconds=seconds(run)))
@@ -143,6 +144,18 @@ def checkpoints(folder: Path) -> dict[int, Path]:
     """Those of a training, by updates."""
     found = ((NUMBERED.fullmatch(path.name), path) for path in folder.glob("*.pt"))
     return {int(match[1]): path for match, path in found if match}
+
+
+def name_last(run: Run) -> None:
+    """Give the checkpoint with which a training ended its updates in its name.
+
+    fairseq does so itself, unless the training ends where an epoch does.
+    """
+    last = run.folder / "checkpoint_last.pt"
+    if run.arm.updates in checkpoints(run.folder):
+        last.unlink()
+    else:
+        last.rename(run.folder / f"checkpoint_last_{run.arm.updates}.pt")
 
 
 def checkpoints_before(run: Run) -> dict[int, Path]:
@@ -175,8 +188,8 @@ def average(run: Run, saved: dict[int, Path], count: int) -> None:
     if len(last) < count or last[-1] != run.arm.updates:
         raise ChildProcessError(
             f"{run}: must have {count} checkpoints up to update {run.arm.updates}; received"
-            f" {' '.join(map(str, last)) or 'none'}, as fairseq saves none where an epoch ends."
-            f" Change BATCH or SAVE_INTERVAL with --set. See {run.folder / 'log'}."
+            f" {' '.join(map(str, last)) or 'none'}, as fairseq numbers none where an epoch"
+            f" ends. Change BATCH or SAVE_INTERVAL with --set. See {run.folder / 'log'}."
         )
     run.model.parent.mkdir(parents=True, exist_ok=True)
     partial = run.model.with_suffix(".partial")
