@@ -73,8 +73,8 @@ class TeaForNCrossEntropyCriterionConfig(LabelSmoothedCrossEntropyCriterionConfi
         "2",
     )
     # Equal weights find path-star's way more surely (docs/results/path-star.md), and on text cost a
-    # percent of the next tokens; 0.25 and 0.125 translate as 0.5 does (docs/results/multi30k.md, "On
-    # a CPU" and "Other settings").
+    # percent of the next tokens; 0.25 and 0.125 translate as 0.5 does (docs/results/multi30k.md,
+    # "On a CPU" and "Other settings").
     teaforn_discount: Optional[str] = _flag(  # noqa: UP045
         "weight of step i is discount^(i-1), discount from 0 to 1; or a schedule",
         "0.5",
