@@ -61,10 +61,11 @@ def test_the_beginning_of_an_arm_is_of_the_values_it_has_then(updates, n):
     assert beginning(ARMS["b"], updates) == cut(ARMS["b"], updates)
 
 
-def test_seconds_are_of_all_epochs_and_of_the_training_before(tmp_path):
+def test_seconds_are_of_all_epochs_and_of_the_trainings_before(tmp_path):
     place = Place(tmp_path, settings=SETTINGS)
-    runs = {x: Run(place, "en-de", x, cut(ARMS[x], 4), 1) for x in "abc"}
-    for name, epochs in {"a": {1: 5, 2: 7, 3: 2}, "c": {3: 6, 4: 8}}.items():
+    epochs_of = {"a": {1: 5, 2: 7, 3: 2}, "c": {3: 6, 4: 8}, "a-long": {4: 9}, "a-longer": {5: 1}}
+    runs = {x: Run(place, "en-de", x, cut(ARMS[x], 4), 1) for x in ("b", *epochs_of)}
+    for name, epochs in epochs_of.items():
         runs[name].folder.mkdir(parents=True)
         told = (
             {"epoch": x, "train_num_updates": str(x), "train_train_wall": str(wall)}
@@ -74,6 +75,7 @@ def test_seconds_are_of_all_epochs_and_of_the_training_before(tmp_path):
         (runs[name].folder / "log").write_text(text)
     # The third epoch's meter was saved and went on.
     assert {x: seconds(runs[x]) for x in "abc"} == {"a": 14, "b": None, "c": 5 + 7 + 6 + 8}
+    assert [seconds(runs[x]) for x in ("a-long", "a-longer")] == [14 + 9, 14 + 9 + 1]
 
 
 def test_a_training_that_ends_with_an_epoch_has_its_last_checkpoint(archives, tiny, tmp_path):

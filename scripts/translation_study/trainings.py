@@ -14,7 +14,7 @@ from recipes.lock import locked
 from study.processes import logged
 from training_log import records
 
-from translation_study.arms import Arm, beginning
+from translation_study.arms import ARMS, Arm, beginning
 from translation_study.jobs import Place, digest, job_of, train_command
 
 NUMBERED = re.compile(r"checkpoint_(?:\d+|last)_(\d+)\.pt")
@@ -171,9 +171,11 @@ def checkpoints_before(run: Run) -> dict[int, Path]:
 
 
 def seconds(run: Run) -> float | None:
-    """Of all its epochs and of the training that it continued; None: nothing has been logged."""
-    runs = [replace(run, name=run.arm.continues)] if run.arm.continues else []
-    logged_by = [records(x.folder / "log", "train") for x in (*runs, run)]
+    """Of all its epochs and of the trainings that it continued; None: nothing has been logged."""
+    runs = [run]
+    while name := runs[-1].arm.continues:
+        runs.append(replace(run, name=name, arm=ARMS[name]))
+    logged_by = [records(x.folder / "log", "train") for x in reversed(runs)]
     walls = {x["epoch"]: float(x["train_train_wall"]) for found in logged_by for x in found}
     return sum(walls.values()) if walls else None
 
