@@ -18,7 +18,7 @@ from recipes import engine
 from recipes.common import ROOT
 from study.device import CUDA, add_device, require_device
 from study.processes import run_all
-from translation_study.arms import ARMS, cut
+from translation_study.arms import ARMS, before, cut
 from translation_study.jobs import Place, prepare
 from translation_study.table import SETS, Table
 from translation_study.trainings import Run, check, train
@@ -92,8 +92,8 @@ def one(run: Run, table: Table, sets: Sequence[tuple[str, int]], stages: Sequenc
 def in_line(runs: Sequence[Run]) -> list[list[Run]]:
     """The runs, those together and in order of which a later one goes on from an earlier one."""
     lines: dict[tuple[str, int, str], list[Run]] = {}
-    for run in sorted(runs, key=lambda run: run.arm.continues is not None):
-        lines.setdefault((run.pair, run.seed, run.arm.continues or run.name), []).append(run)
+    for run in sorted(runs, key=lambda run: len(before(run.arm))):
+        lines.setdefault((run.pair, run.seed, (*before(run.arm), run.name)[0]), []).append(run)
     return list(lines.values())
 
 

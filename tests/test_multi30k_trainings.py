@@ -8,6 +8,7 @@ import pytest
 import torch
 from fairseq.checkpoint_utils import load_checkpoint_to_cpu
 from multi30k_commands import SETTINGS, study
+from multi30k_study import in_line
 from recipes.lock import locked
 from study.processes import run_all
 from translation_study.arms import ARMS, Arm, beginning, cut
@@ -76,6 +77,13 @@ def test_seconds_are_of_all_epochs_and_of_the_trainings_before(tmp_path):
     # The third epoch's meter was saved and went on.
     assert {x: seconds(runs[x]) for x in "abc"} == {"a": 14, "b": None, "c": 5 + 7 + 6 + 8}
     assert [seconds(runs[x]) for x in ("a-long", "a-longer")] == [14 + 9, 14 + 9 + 1]
+
+
+def test_what_goes_on_from_another_comes_behind_it_in_its_line(tmp_path):
+    place, names = Place(tmp_path), ("c-long", "b", "a-longer", "c", "a-long", "b-long", "a", "n3")
+    found = in_line([Run(place, "en-de", x, ARMS[x], 1) for x in names])
+    lines = [[run.name for run in line] for line in found]
+    assert lines == [["b", "b-long"], ["a", "c", "a-long", "a-longer", "c-long"], ["n3"]]
 
 
 def test_a_training_that_ends_with_an_epoch_has_its_last_checkpoint(archives, tiny, tmp_path):

@@ -33,6 +33,11 @@ def cut(arm: Arm, updates: int | None) -> Arm:
     return replace(arm, updates=updates) if updates else arm
 
 
+def before(arm: Arm) -> list[str]:
+    """Names of the arms that an arm continues, the shortest first."""
+    return [*before(ARMS[arm.continues]), arm.continues] if arm.continues else []
+
+
 def beginning(arm: Arm, updates: int) -> Arm:
     """What an arm is until an update, told as one that ends there: 1@0,2@8000 is 1 until 8,000."""
     pieces = [piece.split("@") for piece in arm.settings["N"].split(",")]

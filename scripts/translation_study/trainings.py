@@ -14,7 +14,7 @@ from recipes.lock import locked
 from study.processes import logged
 from training_log import records
 
-from translation_study.arms import ARMS, Arm, beginning
+from translation_study.arms import Arm, before, beginning
 from translation_study.jobs import Place, digest, job_of, train_command
 
 NUMBERED = re.compile(r"checkpoint_(?:\d+|last)_(\d+)\.pt")
@@ -153,8 +153,8 @@ def name_last(run: Run) -> None:
     """
     last = run.folder / "checkpoint_last.pt"
     if run.arm.updates in checkpoints(run.folder):
-        last.unlink()
-    else:
+        last.unlink(missing_ok=True)
+    elif last.exists():
         last.rename(run.folder / f"checkpoint_last_{run.arm.updates}.pt")
 
 
@@ -172,10 +172,8 @@ def checkpoints_before(run: Run) -> dict[int, Path]:
 
 def seconds(run: Run) -> float | None:
     """Of all its epochs and of the trainings that it continued; None: nothing has been logged."""
-    runs = [run]
-    while name := runs[-1].arm.continues:
-        runs.append(replace(run, name=name, arm=ARMS[name]))
-    logged_by = [records(x.folder / "log", "train") for x in reversed(runs)]
+    folders = [replace(run, name=name).folder for name in (*before(run.arm), run.name)]
+    logged_by = [records(folder / "log", "train") for folder in folders]
     walls = {x["epoch"]: float(x["train_train_wall"]) for found in logged_by for x in found}
     return sum(walls.values()) if walls else None
 
